@@ -1,0 +1,37 @@
+"""Small priors and images that the tests share. No file from outside the repo is read."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import pytest
+
+from tfgpr.gan import recompute_batch_norm
+from tfgpr.prior import GanPrior
+
+TINY = {"image_size": 32, "base_channels": 4}
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def make_tiny_prior(latent_dim=6):
+    """Untrained 32x32 networks, scaled so that their random weights draw varied images."""
+    keras.utils.set_random_seed(1)
+    prior = GanPrior.dcgan({**TINY, "latent_dim": latent_dim}, {**TINY, "batch_norm": False})
+    recompute_batch_norm(prior.generator, prior.latent, batches=4)
+    last = [layer for layer in prior.generator.layers if layer.weights][-1]
+    last.kernel.assign(10.0 * last.kernel)
+    for layer in prior.discriminator.layers:
+        if layer.weights:
+            layer.kernel.assign(5.0 * layer.kernel)
+    return prior
+
+
+@pytest.fixture(scope="session")
+def tiny_prior():
+    return make_tiny_prior()

@@ -1,0 +1,36 @@
+"""How tfgpr's scripts run: a user's mistake is one line and exit code 2, no traceback."""
+
+import errno
+import os
+import sys
+
+from absl import app
+
+from tfgpr.errors import InputError
+
+
+def run(main):
+    """Runs `main(argv)` by `absl.app.run`; bad input and full disks end with exit code 2."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+    def guarded(argv):
+        try:
+            if len(argv) > 1:
+                raise InputError(f"Expected flags only. Received: {' '.join(argv[1:])}")
+            main(argv)
+        except InputError as error:
+            sys.exit(_say(error))
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+                raise
+            sys.exit(_say(f"Cannot write: {error}. Free some space or choose another folder."))
+        except KeyboardInterrupt:
+            print("\nInterrupted.", file=sys.stderr)
+            sys.exit(130)
+
+    app.run(guarded)
+
+
+def _say(message):
+    print(f"error: {message}", file=sys.stderr)
+    return 2

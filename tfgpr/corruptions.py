@@ -1,0 +1,46 @@
+"""Corruptions: how a clean image becomes an observation: an operator, and perhaps noise."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from tfgpr.operators import Operator
+
+
+@dataclasses.dataclass(frozen=True)
+class Corruption:
+    """y = A x + noise, the same for the same image and seed in any batch.
+
+    Attributes:
+      operator: what is measured; see `tfgpr.operators`. For dequantization this is
+        `Quantize`, while the search compares with `Identity`.
+      noise_stddev: standard deviation of white Gaussian noise, in units of [0, 1]. The sum
+        is not clipped.
+    """
+
+    operator: Operator
+    noise_stddev: float = 0.0
+
+    def __call__(self, images, seed=0, first=0, **conditions):
+        """Observes images.
+
+        Args:
+          images: clean images `[batch, height, width, channels]` in [0, 1].
+          seed: of the noise.
+          first: index of the first image: image i gets the noise of `(seed, first + i)`.
+          **conditions: those of the operator.
+        Returns:
+          Measurements as the operator shapes them, float32.
+        """
+        measured = self.operator(tf.convert_to_tensor(images, tf.float32), **conditions)
+        if not self.noise_stddev:
+            return measured
+        indices = tf.range(first, first + tf.shape(measured)[0])
+        noise = tf.map_fn(
+            lambda index: tf.random.stateless_normal(
+                tf.shape(measured)[1:], tf.stack([seed, index])
+            ),
+            indices,
+            fn_output_signature=tf.float32,
+        )
+        return measured + self.noise_stddev * noise

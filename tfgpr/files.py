@@ -1,0 +1,76 @@
+"""Writing results: complete or not at all, and never over somebody's work."""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+
+from tfgpr.errors import InputError
+
+
+@contextlib.contextmanager
+def atomic_path(path):
+    """Yields a path beside `path` to write to; renames it to `path` on success.
+
+    A reader sees the old file or the whole new one. On any exception the partial file is
+    removed and `path` is left as it was.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    try:
+        yield pathlib.Path(partial)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(partial, 0o666 & ~umask)
+        os.replace(partial, path)
+    except BaseException:
+        pathlib.Path(partial).unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def atomic_folder(path, overwrite=False):
+    """Yields an empty folder beside `path` to fill; renames it to `path` on success.
+
+    Raises:
+      InputError: `path` already holds something and `overwrite` is false, or is a file.
+    """
+    path = pathlib.Path(path)
+    require_free(path, overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    partial.chmod(0o755)
+    try:
+        yield partial
+        if path.exists():
+            old = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
+            os.replace(path, old)
+            os.replace(partial, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(partial, path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def require_free(path, overwrite=False):
+    """Raises InputError unless `path` is a new or empty folder, or may be overwritten."""
+    path = pathlib.Path(path)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"Expected a folder for the output. Received: {path}, which is a file.")
+    if not overwrite and path.is_dir() and any(path.iterdir()):
+        raise InputError(
+            f"The output folder {path} already holds files. Choose an empty or new folder, "
+            "or pass --overwrite (overwrite=True)."
+        )
+
+
+def write_json(path, value):
+    """Writes `value` as indented JSON, atomically."""
+    with atomic_path(path) as partial:
+        partial.write_text(json.dumps(value, indent=2) + "\n")

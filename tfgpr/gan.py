@@ -1,0 +1,224 @@
+"""The adversarial game as a Keras model with a custom `train_step`.
+
+    min_D  E softplus(-D(x)) + E softplus(D(G(z))) + gamma/2 E ||grad_x D(x)||^2
+    min_G  E softplus(-D(G(z)))
+
+with D(.) the logit: the non-saturating logistic loss (Goodfellow et al. 2014) with the R1
+penalty of Mescheder et al. 2018, applied lazily (Karras et al. 2020: every `r1_interval`
+steps, weighted by that interval). Real and generated images pass D in separate calls, as
+in DCGAN, so batch statistics are never mixed.
+"""
+
+import keras
+import tensorflow as tf
+
+from tfgpr import latent as latent_laws
+from tfgpr.augmentation import diff_augment
+
+
+@keras.saving.register_keras_serializable(package="tfgpr")
+class GAN(keras.Model):
+    """Trains a generator and a discriminator; keeps a moving average of the generator.
+
+    Args:
+      generator: Keras model, z `[batch, latent_dim]` -> images in [-1, 1].
+      discriminator: Keras model, images in [-1, 1] -> logits `[batch, 1]`.
+      latent_law: "uniform" (on [-1, 1], the paper's) or "gaussian".
+      r1_gamma: weight of the R1 penalty; 0 leaves it out.
+      r1_interval: steps from one R1 penalty to the next.
+      augment: whether D sees images through `tfgpr.augmentation.diff_augment`.
+      ema_decay: of the averaged generator; ramped up from 0 over the first steps.
+
+    Calling the model draws with the averaged generator: z -> images in [-1, 1].
+    """
+
+    def __init__(
+        self,
+        generator,
+        discriminator,
+        latent_law="uniform",
+        r1_gamma=1.0,
+        r1_interval=16,
+        augment=True,
+        ema_decay=0.999,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.generator = generator
+        self.discriminator = discriminator
+        self.latent_law = latent_law
+        self.r1_gamma = r1_gamma
+        self.r1_interval = r1_interval
+        self.augment = augment
+        self.ema_decay = ema_decay
+        self.ema_generator = keras.models.clone_model(generator)
+        self.ema_generator.set_weights(generator.get_weights())
+        self.ema_generator.trainable = False
+        self.latent = latent_laws.LAWS[latent_law](generator.input_shape[-1])
+        self.steps = tf.Variable(0, trainable=False, dtype=tf.int64, name="steps")
+        self.trackers = {
+            name: keras.metrics.Mean(name)
+            for name in ("d_loss", "g_loss", "r1", "real_logit", "fake_logit")
+        }
+        self.built = True
+
+    def compile(self, generator_optimizer=None, discriminator_optimizer=None, **kwargs):
+        """Sets the two optimizers; Adam(2e-4, beta_1=0.5) where None.
+
+        Args:
+          generator_optimizer: a Keras optimizer.
+          discriminator_optimizer: a Keras optimizer.
+          **kwargs: further arguments of `keras.Model.compile`. XLA is off unless asked for.
+        """
+        # None, since Keras would otherwise add a third optimizer of its own.
+        super().compile(**{"optimizer": None, "jit_compile": False, **kwargs})
+        self.generator_optimizer = generator_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5)
+        self.discriminator_optimizer = discriminator_optimizer or keras.optimizers.Adam(
+            2e-4, beta_1=0.5
+        )
+        self.generator_optimizer.build(self.generator.trainable_variables)
+        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+
+    def call(self, z, training=False):
+        return self.ema_generator(z, training=training)
+
+    def train_step(self, real):
+        """One update of D, then one of G.
+
+        Args:
+          real: images `[batch, height, width, 3]` in [0, 1].
+        Returns:
+          dict of the running means of the losses, the R1 penalty and the mean logits.
+        """
+        real = tf.cast(real, tf.float32) * 2.0 - 1.0
+        batch = tf.shape(real)[0]
+        penalise = self.r1_gamma > 0
+        if penalise:
+            r1_turn = tf.equal(self.steps % self.r1_interval, 0)
+            d_gradients, d_logs = tf.cond(
+                r1_turn,
+                lambda: self._discriminator_gradients(real, self._draw(batch), True),
+                lambda: self._discriminator_gradients(real, self._draw(batch), False),
+            )
+        else:
+            d_gradients, d_logs = self._discriminator_gradients(real, self._draw(batch), False)
+        self.discriminator_optimizer.apply_gradients(
+            zip(d_gradients, self.discriminator.trainable_variables)
+        )
+
+        with tf.GradientTape() as tape:
+            fake = self.generator(self._draw(batch), training=True)
+            logits = self.discriminator(self._augmented(fake), training=True)
+            g_loss = tf.reduce_mean(tf.nn.softplus(-logits))
+        g_gradients = tape.gradient(g_loss, self.generator.trainable_variables)
+        self.generator_optimizer.apply_gradients(
+            zip(g_gradients, self.generator.trainable_variables)
+        )
+        self._update_average()
+        self.steps.assign_add(1)
+
+        for name, value in {**d_logs, "g_loss": g_loss}.items():
+            if name == "r1":  # computed on its turns only
+                turn = tf.cast(r1_turn if penalise else True, tf.float32)
+                self.trackers[name].update_state(value, sample_weight=turn)
+            else:
+                self.trackers[name].update_state(value)
+        return {name: tracker.result() for name, tracker in self.trackers.items()}
+
+    def _draw(self, batch):
+        seed = tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32)
+        return self.latent.sample(batch, seed)
+
+    def _augmented(self, images):
+        return diff_augment(images) if self.augment else images
+
+    def _discriminator_gradients(self, real, z, with_r1):
+        fake = self._augmented(self.generator(z, training=True))
+        real = self._augmented(real)
+        with tf.GradientTape() as tape:
+            fake_logits = self.discriminator(fake, training=True)
+            if with_r1:
+                with tf.GradientTape() as inner:
+                    inner.watch(real)
+                    real_logits = self.discriminator(real, training=True)
+                slope = inner.gradient(real_logits, real)
+                r1 = tf.reduce_mean(tf.reduce_sum(slope**2, axis=[1, 2, 3]))
+            else:
+                real_logits = self.discriminator(real, training=True)
+                r1 = tf.zeros([])
+            d_loss = tf.reduce_mean(tf.nn.softplus(-real_logits))
+            d_loss += tf.reduce_mean(tf.nn.softplus(fake_logits))
+            total = d_loss + 0.5 * self.r1_gamma * self.r1_interval * r1
+        gradients = tape.gradient(total, self.discriminator.trainable_variables)
+        return gradients, {
+            "d_loss": d_loss,
+            "r1": r1,
+            "real_logit": tf.reduce_mean(real_logits),
+            "fake_logit": tf.reduce_mean(fake_logits),
+        }
+
+    def _update_average(self):
+        step = tf.cast(self.steps, tf.float32)
+        decay = tf.minimum(self.ema_decay, step / (step + 10.0))
+        for average, variable in zip(self.ema_generator.weights, self.generator.weights):
+            average.assign(average + (1.0 - decay) * (variable - average))
+
+    @property
+    def metrics(self):
+        return list(self.trackers.values())
+
+    def get_config(self):
+        # Keras's base class would put in the arguments of a functional model.
+        return {
+            "name": self.name,
+            "generator": keras.saving.serialize_keras_object(self.generator),
+            "discriminator": keras.saving.serialize_keras_object(self.discriminator),
+            "latent_law": self.latent_law,
+            "r1_gamma": self.r1_gamma,
+            "r1_interval": self.r1_interval,
+            "augment": self.augment,
+            "ema_decay": self.ema_decay,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        networks = {
+            name: keras.saving.deserialize_keras_object(config[name], custom_objects)
+            for name in ("generator", "discriminator")
+        }
+        return cls(**{**config, **networks})
+
+    def get_compile_config(self):
+        return {
+            name: keras.saving.serialize_keras_object(getattr(self, name))
+            for name in ("generator_optimizer", "discriminator_optimizer")
+        }
+
+    def compile_from_config(self, config):
+        self.compile(
+            **{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()}
+        )
+
+
+def recompute_batch_norm(generator, latent, batches=20, batch_size=256, seed=0):
+    """Sets the moving statistics of a generator's batch norm to those of its own weights.
+
+    Averaged weights have never seen the statistics that a moving average of the training
+    network's would give them. Does nothing where there is no batch norm.
+
+    Args:
+      generator: the Keras model to change.
+      latent: the law that z follows.
+      batches, batch_size: how many z are drawn.
+      seed: of the draws.
+    """
+    norms = [
+        layer for layer in generator.layers if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    momenta = [layer.momentum for layer in norms]
+    for batch in range(batches if norms else 0):
+        for layer in norms:
+            layer.momentum = batch / (batch + 1)  # the plain mean over all batches
+        generator(latent.sample(batch_size, (seed, batch)), training=True)
+    for layer, momentum in zip(norms, momenta):
+        layer.momentum = momentum

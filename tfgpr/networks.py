@@ -1,0 +1,126 @@
+"""DCGAN networks as plain Keras models (Radford et al. 2016; Yeh et al. 2018, Section 3).
+
+Both work on images in [-1, 1], the range of the generator's tanh. `GanPrior` is what
+converts to the public [0, 1].
+"""
+
+import keras
+
+from tfgpr.errors import InputError
+
+_SMALLEST = 4  # side of the first feature map of G and of the last one of D
+IMAGE_SIZES = (32, 64, 128)
+
+
+def _stages(image_size):
+    if image_size not in IMAGE_SIZES:
+        raise InputError(f"Expected image_size in {IMAGE_SIZES}. Received: {image_size!r}.")
+    return (image_size // _SMALLEST).bit_length() - 1
+
+
+def dcgan_generator(
+    image_size=64,
+    base_channels=128,
+    latent_dim=100,
+    kernel_size=5,
+    batch_norm=True,
+    dtype="float32",
+):
+    """z `[batch, latent_dim]` -> images `[batch, image_size, image_size, 3]` in [-1, 1].
+
+    A dense layer to 4x4, then transposed convolutions of stride 2 that each halve the
+    channels and double the size. The last but one has `base_channels` channels, so
+    `image_size=64, base_channels=128` is the paper's 1024-512-256-128 network.
+
+    Args:
+      image_size: 32, 64 or 128 pixels.
+      base_channels: channels of the largest hidden feature map.
+      latent_dim: size of z.
+      kernel_size: of the transposed convolutions; 5 in the paper.
+      batch_norm: normalise after each hidden layer.
+      dtype: a Keras dtype policy; weights and the output stay float32.
+    Raises:
+      InputError: an image size that is not offered.
+    """
+    layers = keras.layers
+    stages = _stages(image_size)
+    init = keras.initializers.RandomNormal(stddev=0.02)
+    widths = [base_channels * 2**stage for stage in reversed(range(stages))]
+
+    def activate(x):
+        if batch_norm:
+            x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype)(x)
+        return layers.ReLU(dtype=dtype)(x)
+
+    z = keras.Input([latent_dim], name="z")
+    x = layers.Dense(
+        _SMALLEST**2 * widths[0], use_bias=not batch_norm, kernel_initializer=init, dtype=dtype
+    )(z)
+    x = activate(layers.Reshape([_SMALLEST, _SMALLEST, widths[0]], dtype=dtype)(x))
+    for stage, width in enumerate([*widths[1:], 3], start=1):
+        last = stage == stages
+        x = layers.Conv2DTranspose(
+            width,
+            kernel_size,
+            strides=2,
+            padding="same",
+            use_bias=last or not batch_norm,
+            kernel_initializer=init,
+            dtype=dtype,
+        )(x)
+        x = layers.Activation("tanh", dtype="float32")(x) if last else activate(x)
+    return keras.Model(z, x, name="generator")
+
+
+def dcgan_discriminator(
+    image_size=64,
+    base_channels=128,
+    kernel_size=5,
+    batch_norm=True,
+    spectral_norm=False,
+    dtype="float32",
+):
+    """Images `[batch, image_size, image_size, 3]` in [-1, 1] -> logits `[batch, 1]`.
+
+    The generator in reverse: convolutions of stride 2 that double the channels, starting at
+    `base_channels`, then a dense layer. D(x) is the sigmoid of the logit.
+
+    Args:
+      image_size: 32, 64 or 128 pixels.
+      base_channels: channels after the first convolution.
+      kernel_size: of the convolutions; 5 in the paper.
+      batch_norm: normalise after each hidden layer but the first, as in DCGAN. With few
+        images (here: 9,000) and no R1 it lets D memorise; see tfgpr.gan.
+      spectral_norm: divide each weight by its largest singular value (Miyato et al. 2018).
+      dtype: a Keras dtype policy; weights and logits stay float32.
+    Raises:
+      InputError: an image size that is not offered.
+    """
+    layers = keras.layers
+    init = keras.initializers.RandomNormal(stddev=0.02)
+
+    def normalised(layer, dtype=dtype):
+        return layers.SpectralNormalization(layer, dtype=dtype) if spectral_norm else layer
+
+    images = keras.Input([image_size, image_size, 3], name="images")
+    x = images
+    for stage in range(_stages(image_size)):
+        norm = batch_norm and stage > 0
+        x = normalised(
+            layers.Conv2D(
+                base_channels * 2**stage,
+                kernel_size,
+                strides=2,
+                padding="same",
+                use_bias=not norm,
+                kernel_initializer=init,
+                dtype=dtype,
+            )
+        )(x)
+        if norm:
+            x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype)(x)
+        x = layers.LeakyReLU(0.2, dtype=dtype)(x)
+    x = layers.Flatten(dtype=dtype)(x)
+    dense = layers.Dense(1, kernel_initializer=init, dtype="float32")
+    logits = normalised(dense, dtype="float32")(x)
+    return keras.Model(images, logits, name="discriminator")

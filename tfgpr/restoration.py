@@ -1,0 +1,349 @@
+"""The search: `minimize`, the one loop; `restore`, the whole restoration as a pure function;
+`Restorer`, the same for Python, with z in a `tf.Variable`; `Restoration`, the result.
+"""
+
+import collections
+import dataclasses
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfgpr.errors import InputError
+from tfgpr.images import as_images, labelled_columns
+from tfgpr.initialization import Screened
+from tfgpr.objective import DataFidelity, Objective
+from tfgpr.optimizers import Adam
+
+# Everything a search carries from step to step; each a tensor (or tuple) of [rows, ...].
+Search = collections.namedtuple("Search", ["z", "state", "best_z", "best_loss"])
+
+
+def begin(z0, optimizer):
+    """A `Search` that starts at z0 `[rows, dim]`."""
+    return Search(z0, optimizer.init(z0), z0, tf.fill(tf.shape(z0)[:1], np.inf))
+
+
+def advance(objective, search, optimizer, steps, project=tf.identity):
+    """Takes `steps` steps: the new `Search`, and the loss before each step `[steps, rows]`.
+
+    Args:
+      objective: z `[rows, dim]` -> loss `[rows]`.
+      search: a `Search`.
+      optimizer: `init` and `update`; see `tfgpr.optimizers`.
+      steps: how many, an integer or a scalar tensor.
+      project: maps z to where it may be, after each step.
+    """
+
+    def step(index, search, trace):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(search.z)
+            loss = objective(search.z)
+        gradient = tape.gradient(loss, search.z)
+        best_z, best_loss = _better(search, loss)
+        z, state = optimizer.update(gradient, search.state, search.z)
+        return index + 1, Search(project(z), state, best_z, best_loss), trace.write(index, loss)
+
+    trace = tf.TensorArray(tf.float32, size=steps, element_shape=[search.z.shape[0]])
+    _, search, trace = tf.while_loop(
+        lambda index, *_: index < steps, step, [tf.constant(0), search, trace]
+    )
+    return search, trace.stack()
+
+
+def finish(objective, search):
+    """The best z of each row and its loss, the last iterate included."""
+    return _better(search, objective(search.z))
+
+
+def _better(search, loss):
+    better = loss < search.best_loss
+    best_z = tf.where(better[:, None], search.z, search.best_z)
+    return best_z, tf.where(better, loss, search.best_loss)
+
+
+def minimize(objective, z0, optimizer, steps, project=tf.identity):
+    """Minimises each row's objective over z, and keeps the best z of each row.
+
+    Pure: no state outlives the call, so it may run inside any `tf.function` or SavedModel.
+
+    Args:
+      objective: z `[rows, dim]` -> loss `[rows]`; no row may influence another.
+      z0: where to start, `[rows, dim]`.
+      optimizer: `init` and `update`; see `tfgpr.optimizers`.
+      steps: how many, an integer or a scalar tensor.
+      project: maps z to where it may be, after each step.
+    Returns:
+      A `Restoration` with `latent` (the best z), `loss` (its value, `[rows]`) and `trace`
+      (the loss at each iterate, `[steps + 1, rows]`).
+    """
+    search, trace = advance(objective, begin(z0, optimizer), optimizer, steps, project)
+    z, loss = finish(objective, search)
+    last = objective(search.z)
+    return Restoration(latent=z, loss=loss, trace=tf.concat([trace, last[None]], axis=0))
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """How the latent space is searched.
+
+    Attributes:
+      optimizer: an update rule of `tfgpr.optimizers`.
+      iterations: steps of the optimizer.
+      initialization: where to start; see `tfgpr.initialization`.
+      starts: searches per image, of which the one with the lowest loss is kept.
+      weight: lambda of the prior's terms, relative to a sum over measurements in [0, 1].
+      p: norm of the data term, 1 or 2.
+      importance_window: see `tfgpr.objective.DataFidelity`.
+    """
+
+    optimizer: Any = Adam(0.1)
+    iterations: int = 200
+    initialization: Any = Screened()
+    starts: int = 1
+    weight: float = 0.0
+    p: int = 1
+    importance_window: int | None = None
+
+    def __post_init__(self):
+        for name in ("iterations", "starts"):
+            value = getattr(self, name)
+            if value != int(value) or value < 1:
+                raise InputError(
+                    f"Expected {name} as a whole number from 1 on. Received: {value!r}."
+                )
+
+
+@dataclasses.dataclass
+class Restoration:
+    """What a restoration found; NumPy arrays from `Restorer`, tensors inside a graph.
+
+    Attributes:
+      latent: the best z, `[batch, dim]`.
+      loss: its objective, `[batch]`.
+      trace: the objective at each iterate of the kept start, `[steps + 1, batch]`.
+      generated: G(z), `[batch, height, width, 3]` in [0, 1].
+      images: the restored images: G(z) made consistent with y.
+      observed: y.
+    """
+
+    latent: Any
+    loss: Any
+    trace: Any = None
+    generated: Any = None
+    images: Any = None
+    observed: Any = None
+
+    def plot(self, originals=None, scale=2):
+        """A comparison picture, a `PIL.Image`: observed, G(z), restored, and the originals.
+
+        Args:
+          originals: clean images to show in a last column, where they are known.
+          scale: how much larger than the images the picture is.
+        """
+        import PIL.Image
+
+        columns = {"observed": self.observed, "G(z)": self.generated, "restored": self.images}
+        if originals is not None:
+            columns["original"] = originals
+        return PIL.Image.fromarray(labelled_columns(columns, scale))
+
+
+class _Problem:
+    """One task posed to one prior: pure functions of y and its conditions."""
+
+    def __init__(self, prior, task, method, seed):
+        self.prior = prior
+        self.task = task
+        self.method = method
+        self.seed = seed
+        self.data = DataFidelity(task.operator, method.p, method.importance_window)
+        self.objective = Objective.of_prior(prior, self.data, method.weight)
+
+    def start(self, observed, conditions):
+        """z0 `[batch * starts, dim]`, the starts of an image one after the other."""
+        starts = self.method.starts
+        z0 = self.method.initialization(
+            self.prior, self.data, observed, starts, self.seed, **conditions
+        )
+        return begin(tf.reshape(z0, [-1, self.prior.latent.dim]), self.method.optimizer)
+
+    def bound(self, observed, conditions):
+        """The objective of z alone, y and its conditions repeated for every start."""
+        observed = tf.repeat(observed, self.method.starts, axis=0)
+        conditions = {
+            name: tf.repeat(value, self.method.starts, axis=0) for name, value in conditions.items()
+        }
+        return lambda z: self.objective(z, observed, **conditions)
+
+    def advance(self, search, observed, conditions, steps):
+        objective = self.bound(observed, conditions)
+        project = self.prior.latent.project
+        return advance(objective, search, self.method.optimizer, steps, project)
+
+    def finish(self, search, trace, observed, conditions):
+        objective = self.bound(observed, conditions)
+        z, loss = finish(objective, search)
+        trace = tf.concat([trace, objective(search.z)[None]], axis=0)
+        starts = self.method.starts
+        loss = tf.reshape(loss, [-1, starts])
+        kept = tf.argmin(loss, axis=1, output_type=tf.int32)
+        rows = tf.range(tf.shape(kept)[0]) * starts + kept
+        z = tf.gather(z, rows)
+        generated = self.prior.generate(z)
+        return {
+            "latent": z,
+            "loss": tf.reduce_min(loss, axis=1),
+            "trace": tf.gather(trace, rows, axis=1),
+            "generated": generated,
+            "images": self.task.consistency(generated, observed, **conditions),
+        }
+
+
+def restore(prior, task, observed, method=None, seed=0, **conditions):
+    """The whole restoration as a pure function of tensors, for graphs and exports.
+
+    Nothing is checked here; `Restorer` does that.
+
+    Args:
+      prior: a `GanPrior`.
+      task: a task of `tfgpr.tasks`.
+      observed: y, `[batch, ...]`.
+      method: a `Method`; None: the task's default.
+      seed: of the starts.
+      **conditions: those of the task's operator.
+    Returns:
+      dict of `images`, `generated`, `latent`, `loss`, `trace`; see `Restoration`.
+    """
+    problem = _Problem(prior, task, method or task.default, seed)
+    observed = task.hide(observed, **conditions)
+    search = problem.start(observed, conditions)
+    search, trace = problem.advance(search, observed, conditions, problem.method.iterations)
+    return problem.finish(search, trace, observed, conditions)
+
+
+class Restorer:
+    """Restores images of one task with one prior.
+
+        restorer = tfgpr.Restorer(tfgpr.load_prior(), tfgpr.tasks.inpainting())
+        result = restorer.restore(observed, known=known)
+        result.plot()
+
+    Or step by step: `start`, then `step` as often as wanted, then `result`. `restorer.z`
+    holds the latents in between, `[batch * starts, dim]` (the starts of an image one after
+    the other); it can be read, and assigned to move the search.
+
+    Args:
+      prior: a `GanPrior`.
+      task: a task of `tfgpr.tasks`, such as `tfgpr.tasks.inpainting()`.
+      method: a `Method`; None: the task's default. `task.paper` is the published one.
+      seed: of the starts. The same start is used whatever else is in the batch.
+    """
+
+    def __init__(self, prior, task, method=None, seed=0):
+        self.prior = prior
+        self.task = task
+        self.method = method or task.default
+        self.seed = seed
+        self.z = tf.Variable(
+            tf.zeros([0, prior.latent.dim]), shape=[None, prior.latent.dim], trainable=False
+        )
+        self._problem = _Problem(prior, task, self.method, seed)
+        self._image_shape = (prior.image_size, prior.image_size, 3)
+        self._compile()
+        self._search = None
+
+    def _compile(self):
+        # Signatures with an open batch: no new trace for another batch size or mask.
+        latent = tf.TensorSpec([None, self.prior.latent.dim])
+        state = tf.nest.map_structure(
+            lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype),
+            self.method.optimizer.init(tf.zeros([1, self.prior.latent.dim])),
+        )
+        search = Search(latent, state, latent, tf.TensorSpec([None]))
+        observed = tf.TensorSpec([None, *self.task.measured_shape(self._image_shape)])
+        conditions = {
+            name: tf.TensorSpec([None, *self._image_shape[:2], 1])
+            for name in self.task.operator.conditions
+        }
+        trace = tf.TensorSpec([None, None])
+        steps = tf.TensorSpec([], tf.int32)
+
+        def compiled(function, *signature):
+            return tf.function(function, input_signature=signature)
+
+        self._start = compiled(self._problem.start, observed, conditions)
+        self._advance = compiled(self._problem.advance, search, observed, conditions, steps)
+        self._finish = compiled(self._problem.finish, search, trace, observed, conditions)
+
+    def restore(self, observed, progress=None, **conditions):
+        """Restores a batch of observations.
+
+        Args:
+          observed: y, `[batch, ...]` or one observation, in [0, 1] (noisy ones may exceed
+            it) or uint8, as the task's operator gives it for `prior.image_size` pixels.
+          progress: called as `progress(done, iterations)` about twenty times.
+          **conditions: `known` for inpainting: `[batch or 1, height, width, 1]`, 1 where the
+            pixel was observed, 0 in the hole.
+        Returns:
+          A `Restoration` of NumPy arrays.
+        Raises:
+          InputError: wrong shape, type or range; NaN; a missing or superfluous condition; a
+            mask that is not 0 or 1, or knows all or no pixels.
+        """
+        self.start(observed, **conditions)
+        iterations = self.method.iterations
+        chunk = iterations if progress is None else max(1, iterations // 20)
+        for done in range(0, iterations, chunk):
+            self.step(min(chunk, iterations - done))
+            if progress is not None:
+                progress(min(done + chunk, iterations), iterations)
+        return self.result()
+
+    def start(self, observed, **conditions):
+        """Checks the input and chooses where to start; `z` holds it. Arguments: `restore`."""
+        self._observed, self._conditions = self.task.check(
+            observed, self._image_shape, **conditions
+        )
+        self._search = self._start(self._observed, self._conditions)
+        self._trace = []
+        self.z.assign(self._search.z)
+
+    def step(self, steps=1):
+        """Takes `steps` steps from `z`; returns the losses before each, `[steps, rows]`."""
+        self._require_start()
+        if steps != int(steps) or steps < 1:
+            raise InputError(f"Expected steps as a whole number from 1 on. Received: {steps!r}.")
+        search = self._search._replace(z=tf.convert_to_tensor(self.z))
+        self._search, losses = self._advance(
+            search, self._observed, self._conditions, tf.constant(steps, tf.int32)
+        )
+        self._trace.append(losses)
+        self.z.assign(self._search.z)
+        return losses.numpy()
+
+    def result(self):
+        """The `Restoration` of the best z so far."""
+        self._require_start()
+        rows = self._search.z.shape[0]
+        trace = tf.concat([tf.zeros([0, rows]), *self._trace], axis=0)
+        search = self._search._replace(z=tf.convert_to_tensor(self.z))
+        found = self._finish(search, trace, self._observed, self._conditions)
+        arrays = {name: tensor.numpy() for name, tensor in found.items()}
+        return Restoration(observed=self._observed.numpy(), **arrays)
+
+    def _require_start(self):
+        if self._search is None:
+            raise InputError("Nothing is being restored: call start(observed) or restore first.")
+
+
+def as_measurements(array, shape, low=0.0, high=1.0):
+    """Checks y against the shape `[*shape]` of one observation; returns a float32 tensor."""
+    array = np.asarray(array)
+    expected = "x".join(map(str, shape))
+    if array.shape[-3:] != tuple(shape):
+        raise InputError(
+            f"Expected observations of shape [batch, {expected}]. Received: shape "
+            f"{array.shape}; crop or resize them."
+        )
+    return tf.constant(as_images(array, "observations", low=low, high=high))

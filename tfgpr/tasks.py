@@ -1,0 +1,237 @@
+"""The paper's five tasks: an operator, a corruption, how to search, and what y is owed.
+
+Each function returns a `Task`, which `tfgpr.Restorer` and the scripts take.
+
+The published settings (`task.paper`) are those of the released code (1500 iterations as in
+the paper), converted from its images in [-1, 1] to ours in [0, 1]: half the lambda and twice
+the learning rate; for super-resolution also from its enlarged observation to the small one.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfgpr import consistency
+from tfgpr.corruptions import Corruption
+from tfgpr.errors import InputError
+from tfgpr.images import as_images
+from tfgpr.initialization import ClippedNormal, Screened
+from tfgpr.operators import (
+    Downsample,
+    Identity,
+    Inpainting,
+    Luma,
+    Quantize,
+    Value,
+)
+from tfgpr.optimizers import Adam, NesterovMomentum
+from tfgpr.restoration import Method, as_measurements
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One inverse problem.
+
+    Attributes:
+      name: of the task, as in `--task`.
+      operator: A, which the search compares through.
+      corruption: makes observations from clean images (protocol `clean`).
+      consistency: moves G(z) to where it agrees with y; see `tfgpr.consistency`.
+      default: the `Method` that tfgpr recommends.
+      paper: the published `Method`.
+      observed_range: values that an observation may have.
+    """
+
+    name: str
+    operator: Any
+    corruption: Corruption
+    consistency: Callable
+    default: Method
+    paper: Method
+    observed_range: tuple[float, float] = (0.0, 1.0)
+
+    def measured_shape(self, image_shape):
+        """Shape of one observation of an image of `image_shape`."""
+        conditions = {name: tf.ones([1, *image_shape[:2], 1]) for name in self.operator.conditions}
+        return tuple(self.operator(tf.zeros([1, *image_shape]), **conditions).shape[1:])
+
+    def hide(self, observed, **conditions):
+        """y with what was not observed set to zero, so that nobody can read it."""
+        if "known" in conditions:
+            return tf.where(conditions["known"] > 0.5, observed, 0.0)
+        return observed
+
+    def check(self, observed, image_shape, **conditions):
+        """Checks an observation and its conditions; returns them as float32 tensors.
+
+        Raises:
+          InputError: see `tfgpr.Restorer.restore`.
+        """
+        names = self.operator.conditions
+        if set(conditions) != set(names):
+            raise InputError(
+                f"Expected {', '.join(names) or 'no'} condition(s) with {self.name}. Received: "
+                f"{', '.join(sorted(conditions)) or 'none'}."
+            )
+        shape = self.measured_shape(image_shape)
+        observed = as_measurements(observed, shape, *self.observed_range)
+        checked = {
+            name: _check_mask(value, name, len(observed), image_shape)
+            for name, value in conditions.items()
+        }
+        return self.hide(observed, **checked), checked
+
+
+def _check_mask(mask, name, batch, image_shape):
+    mask = np.asarray(mask)
+    height, width = image_shape[:2]
+    expected = f"[batch or 1, {height}, {width}, 1]"
+    mask = mask[None] if mask.ndim == 3 else mask
+    if mask.ndim != 4 or mask.shape[0] not in (1, batch) or mask.shape[1:] != (height, width, 1):
+        raise InputError(f"Expected {name} of shape {expected}. Received: shape {mask.shape}.")
+    if mask.dtype == bool:
+        mask = mask.astype(np.float32)
+    mask = as_images(mask, name)
+    if not np.isin(mask, (0.0, 1.0)).all():
+        raise InputError(
+            f"Expected {name} to be 0 (unknown) or 1 (observed) everywhere. Received: values "
+            "between; threshold it first."
+        )
+    share = mask.mean(axis=(1, 2, 3))
+    if (share == 1).any():
+        raise InputError(
+            f"Expected an unknown region in {name}. Received: a mask that knows every pixel, so "
+            "nothing is left to restore; 0 marks the hole."
+        )
+    if (share == 0).any():
+        raise InputError(
+            f"Expected observed pixels in {name}. Received: a mask that knows none, so any face "
+            "would do; 1 marks what was observed."
+        )
+    return tf.constant(np.broadcast_to(mask, (batch, height, width, 1)))
+
+
+def center_hole(image_size, hole=None):
+    """The paper's mask: 1 but in the central square, `[1, size, size, 1]` float32.
+
+    Args:
+      image_size: side of the images in pixels.
+      hole: side of the unknown square; None: half of `image_size`.
+    """
+    hole = image_size // 2 if hole is None else hole
+    known = np.ones([1, image_size, image_size, 1], np.float32)
+    first = (image_size - hole) // 2
+    known[:, first : first + hole, first : first + hole] = 0
+    return known
+
+
+def _paper(learning_rate, weight, **settings):
+    return Method(
+        optimizer=NesterovMomentum(learning_rate, 0.9),
+        iterations=1500,
+        initialization=ClippedNormal(),
+        weight=weight,
+        **settings,
+    )
+
+
+def _default(weight, iterations=200, starts=2, **settings):
+    return Method(
+        optimizer=Adam(0.1, decay_steps=iterations),
+        iterations=iterations,
+        initialization=Screened(256),
+        starts=starts,
+        weight=weight,
+        **settings,
+    )
+
+
+def inpainting():
+    """Fill unknown pixels, given the mask `known`. Ends with Poisson blending."""
+    operator = Inpainting()
+    return Task(
+        "inpainting",
+        operator,
+        Corruption(operator),
+        consistency.poisson_blend,
+        default=_default(1.0),
+        paper=_paper(0.02, 0.05, importance_window=7),
+    )
+
+
+def colorization(value=False):
+    """Color a grayscale image `[batch, height, width, 1]`.
+
+    Args:
+      value: the image is V of HSV rather than Rec. 601 luma.
+    """
+    operator = Value() if value else Luma()
+    return Task(
+        "colorization",
+        operator,
+        Corruption(operator),
+        consistency.scale_value if value else consistency.shift_luma,
+        default=_default(1.0),
+        paper=_paper(0.02, 0.05),
+    )
+
+
+def super_resolution(factor=4, method="bicubic"):
+    """Enlarge an image that was low-passed and decimated by `factor`.
+
+    Args:
+      factor, method: of `tfgpr.operators.Downsample`.
+    """
+    operator = Downsample(factor, method)
+    return Task(
+        "super_resolution",
+        operator,
+        Corruption(operator),
+        consistency.BackProjection(operator),
+        default=_default(0.1),
+        paper=_paper(0.0032, 0.0003),
+        observed_range=(-0.25, 1.25),  # bicubic overshoots at edges
+    )
+
+
+def denoising(noise_stddev=0.1):
+    """Remove white Gaussian noise.
+
+    Args:
+      noise_stddev: its standard deviation in units of [0, 1].
+    """
+    operator = Identity()
+    return Task(
+        "denoising",
+        operator,
+        Corruption(operator, noise_stddev),
+        consistency.keep,
+        default=_default(1.0, p=2),
+        paper=_paper(0.0002, 0.015),
+        observed_range=(-1.0, 2.0),
+    )
+
+
+def dequantization(steps=4):
+    """Undo `round(steps * x) / steps`.
+
+    Args:
+      steps: number of intervals of [0, 1].
+    """
+    return Task(
+        "dequantization",
+        Identity(),
+        Corruption(Quantize(steps)),
+        consistency.ClipToCell(steps),
+        default=_default(1.0, p=2),
+        paper=_paper(0.0002, 0.0005),
+    )
+
+
+TASKS = {
+    function.__name__: function
+    for function in (inpainting, colorization, super_resolution, denoising, dequantization)
+}
