@@ -4,7 +4,7 @@ import errno
 import os
 import sys
 
-from absl import app
+from absl import app, flags
 
 from tfgpr.errors import InputError
 
@@ -12,6 +12,12 @@ from tfgpr.errors import InputError
 def run(main):
     """Runs `main(argv)` by `absl.app.run`; bad input and full disks end with exit code 2."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+    def parse(argv):
+        try:
+            return flags.FLAGS(argv, known_only=False)
+        except flags.Error as error:
+            sys.exit(_say(f"{error}. --help lists the flags."))
 
     def guarded(argv):
         try:
@@ -28,7 +34,7 @@ def run(main):
             print("\nInterrupted.", file=sys.stderr)
             sys.exit(130)
 
-    app.run(guarded)
+    app.run(guarded, flags_parser=parse)
 
 
 def _say(message):

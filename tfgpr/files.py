@@ -23,9 +23,7 @@ def atomic_path(path):
     os.close(handle)
     try:
         yield pathlib.Path(partial)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(partial, 0o666 & ~umask)
+        os.chmod(partial, 0o666 & ~_umask())
         os.replace(partial, path)
     except BaseException:
         pathlib.Path(partial).unlink(missing_ok=True)
@@ -34,7 +32,10 @@ def atomic_path(path):
 
 @contextlib.contextmanager
 def atomic_folder(path, overwrite=False):
-    """Yields an empty folder beside `path` to fill; renames it to `path` on success.
+    """Yields an empty folder beside `path` to fill; its files move to `path` on success.
+
+    A new `path` appears at once. With `overwrite`, files of the same name in an existing one
+    are replaced one by one, in the order in which they were written; others are left alone.
 
     Raises:
       InputError: `path` already holds something and `overwrite` is false, or is a file.
@@ -43,19 +44,22 @@ def atomic_folder(path, overwrite=False):
     require_free(path, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    partial.chmod(0o755)
     try:
         yield partial
-        if path.exists():
-            old = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
-            os.replace(path, old)
+        partial.chmod(0o777 & ~_umask())
+        if not path.exists():
             os.replace(partial, path)
-            shutil.rmtree(old)
         else:
-            os.replace(partial, path)
-    except BaseException:
+            for file in sorted(partial.iterdir(), key=lambda file: file.stat().st_mtime_ns):
+                os.replace(file, path / file.name)
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        raise
+
+
+def _umask():
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
 
 
 def require_free(path, overwrite=False):

@@ -247,6 +247,7 @@ class Compose(Operator):
         self.linear = all(operator.linear for operator in self.operators)
         names = [name for operator in self.operators for name in operator.conditions]
         self.conditions = tuple(dict.fromkeys(names))
+        self.built = True  # no weights anywhere, so nothing to build
 
     def call(self, images, **conditions):
         for operator in self.operators:

@@ -113,6 +113,13 @@ class Method:
                     f"Expected {name} as a whole number from 1 on. Received: {value!r}."
                 )
 
+    def with_iterations(self, iterations):
+        """The same method with another number of iterations, and its rate's decay with it."""
+        optimizer = self.optimizer
+        if getattr(optimizer, "decay_steps", None) is not None:
+            optimizer = dataclasses.replace(optimizer, decay_steps=iterations)
+        return dataclasses.replace(self, iterations=iterations, optimizer=optimizer)
+
 
 @dataclasses.dataclass
 class Restoration:

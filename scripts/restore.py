@@ -1,0 +1,68 @@
+"""Restores face images with a trained prior.
+
+    python scripts/restore.py --task=inpainting --input=face.png --corrupt --output=results
+"""
+
+import time
+
+from absl import flags
+
+from tfgpr import commands
+
+TASKS = ["inpainting", "colorization", "super_resolution", "denoising", "dequantization"]
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum("task", None, TASKS, "What was done to the images.")
+flags.DEFINE_string("input", None, "An image file, or a folder of them.")
+flags.DEFINE_string("output", None, "New folder for the restored images.")
+flags.DEFINE_string("known", None, "Inpainting: mask file, white = observed, black = hole.")
+flags.DEFINE_string("model_dir", None, "Folder of a prior; the shipped one if left out.")
+flags.DEFINE_integer("iterations", None, "Steps of the search; the method's own if left out.")
+flags.DEFINE_integer("seed", 0, "Of the starts, and of the noise with --corrupt.", lower_bound=0)
+flags.DEFINE_enum("method", "default", ["default", "paper"], "How to search.")
+flags.DEFINE_boolean("corrupt", False, "Inputs are clean: degrade them first; report PSNR, SSIM.")
+flags.DEFINE_enum(
+    "crop",
+    "auto",
+    ["auto", "face", "none"],
+    "Cut the face crop: where the size is not right already; always; never.",
+)
+flags.DEFINE_integer("batch_size", 32, "Images restored at a time.", lower_bound=1)
+flags.DEFINE_enum("dtype", "auto", ["auto", "float32", "mixed_bfloat16"], "Compute dtype.")
+flags.DEFINE_boolean("overwrite", False, "Replace results of the same name in --output.")
+flags.mark_flags_as_required(["task", "input", "output"])
+
+
+def main(_):
+    import tfgpr
+    from tfgpr import files, observations, restore_files
+
+    files.require_free(FLAGS.output, FLAGS.overwrite)
+    task = tfgpr.tasks.TASKS[FLAGS.task]()
+    method = getattr(task, FLAGS.method)
+    if FLAGS.iterations is not None:
+        method = method.with_iterations(FLAGS.iterations)
+    prior = tfgpr.load_prior(FLAGS.model_dir, FLAGS.dtype)
+    loaded = observations.load_observations(
+        FLAGS.input,
+        task,
+        prior.image_size,
+        prior.crop,
+        known=FLAGS.known,
+        corrupt=FLAGS.corrupt,
+        crop=FLAGS.crop,
+        seed=FLAGS.seed,
+    )
+    began = time.monotonic()
+    restorer = tfgpr.Restorer(prior, task, method, FLAGS.seed)
+    report = restore_files.restore_to_folder(
+        restorer, loaded, FLAGS.output, FLAGS.batch_size, FLAGS.overwrite
+    )
+    print(f"Restored {len(loaded.names)} image(s) in {time.monotonic() - began:.1f} s: ", end="")
+    print(f"{FLAGS.output}/comparison.png")
+    for name, value in report["mean"].items():
+        print(f"  mean {name}: {value:.4g}")
+
+
+if __name__ == "__main__":
+    commands.run(main)

@@ -1,0 +1,191 @@
+"""The adversarial game: who moves, by what, and what is kept."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfgpr import augmentation, networks
+from tfgpr.gan import GAN, recompute_batch_norm
+from tfgpr.latent import Uniform
+
+
+def make_gan(**settings):
+    keras.utils.set_random_seed(3)
+    generator = networks.dcgan_generator(32, 4, 6)
+    norm = settings.pop("discriminator_batch_norm", False)
+    discriminator = networks.dcgan_discriminator(32, 4, batch_norm=norm)
+    gan = GAN(generator, discriminator, **settings)
+    gan.compile()
+    return gan
+
+
+@pytest.fixture
+def real(rng):
+    return tf.constant(rng.random((8, 32, 32, 3), np.float32))
+
+
+def snapshot(model):
+    return [weight.numpy().copy() for weight in model.trainable_variables]
+
+
+def moved(before, model):
+    return [bool((a != b.numpy()).any()) for a, b in zip(before, model.trainable_variables)]
+
+
+class Frozen(keras.optimizers.SGD):
+    """Applies nothing, so that the other network's step can be seen alone."""
+
+    def __init__(self):
+        super().__init__(0.0)
+
+
+@pytest.mark.parametrize("trained", ["generator", "discriminator"])
+def test_each_optimizer_moves_its_own_network_only(trained, real):
+    gan = make_gan()
+    optimizers = {
+        name: keras.optimizers.SGD(0.1) if name == trained else Frozen()
+        for name in ("generator", "discriminator")
+    }
+    gan.compile(optimizers["generator"], optimizers["discriminator"])
+    before = {name: snapshot(getattr(gan, name)) for name in optimizers}
+    gan.train_step(real)
+    for name in optimizers:
+        assert all(moved(before[name], getattr(gan, name))) == (name == trained)
+        assert any(moved(before[name], getattr(gan, name))) == (name == trained)
+
+
+def test_batch_norm_means_move_in_both_networks(real):
+    gan = make_gan(discriminator_batch_norm=True)
+    for network in (gan.generator, gan.discriminator):
+        norms = [x for x in network.layers if isinstance(x, keras.layers.BatchNormalization)]
+        before = [norm.moving_mean.numpy().copy() for norm in norms]
+        gan.train_step(real)
+        assert norms
+        for mean, norm in zip(before, norms):
+            assert np.abs(norm.moving_mean.numpy() - mean).max() > 0
+
+
+def test_the_discriminator_gradient_is_that_of_the_written_loss(real):
+    """softplus(-D(x)) + softplus(D(G(z))) + gamma/2 * interval * |grad D|^2, by differences."""
+    gan = make_gan(augment=False, r1_gamma=0.3, r1_interval=4)
+    z = gan.latent.sample(8, (1, 1))
+    images = real * 2 - 1
+    gradients, logs = gan._discriminator_gradients(images, z, with_r1=True)
+    fake = gan.generator(z, training=True)
+
+    def loss():
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            real_logits = gan.discriminator(images, training=True)
+        slope = tape.gradient(real_logits, images).numpy().astype(np.float64)
+        fake_logits = gan.discriminator(fake, training=True).numpy().astype(np.float64)
+        r1 = (slope**2).sum((1, 2, 3)).mean()
+        adversarial = np.log1p(np.exp(-real_logits.numpy().astype(np.float64))).mean()
+        adversarial += np.log1p(np.exp(fake_logits)).mean()
+        return adversarial + 0.5 * 0.3 * 4 * r1, adversarial, r1
+
+    _, adversarial, r1 = loss()
+    assert float(logs["d_loss"]) == pytest.approx(adversarial, rel=1e-4)
+    assert float(logs["r1"]) == pytest.approx(r1, rel=1e-3)
+    kernel, gradient = gan.discriminator.trainable_variables[2], gradients[2].numpy()
+    direction = np.sign(gradient).astype(np.float32)
+    start, step = kernel.numpy(), 1e-3
+    kernel.assign(start + step * direction)
+    ahead = loss()[0]
+    kernel.assign(start - step * direction)
+    behind = loss()[0]
+    assert (gradient * direction).sum() == pytest.approx((ahead - behind) / (2 * step), rel=2e-2)
+
+
+def test_r1_is_applied_every_interval_only(real):
+    gan = make_gan(r1_interval=3)
+    for step in range(4):
+        gan.trackers["r1"].reset_state()
+        gan.train_step(real)
+        assert (float(gan.trackers["r1"].result()) > 0) == (step % 3 == 0)
+
+
+def test_the_average_follows_its_recursion(real):
+    gan = make_gan(ema_decay=0.5)
+    average = [weight.numpy().copy() for weight in gan.ema_generator.weights]
+    for step in range(3):
+        gan.train_step(real)
+        decay = min(0.5, step / (step + 10))
+        average = [
+            decay * a + (1 - decay) * weight.numpy()
+            for a, weight in zip(average, gan.generator.weights)
+        ]
+    for expected, weight in zip(average, gan.ema_generator.weights):
+        np.testing.assert_allclose(weight, expected, atol=1e-5)
+
+
+def test_fit_reports_and_the_discriminator_learns(rng):
+    gan = make_gan(augment=False, r1_gamma=0.0)
+    gan.compile(Frozen(), keras.optimizers.Adam(1e-3))
+    stripes = np.tile(np.float32([[0.0], [1.0]]), (16, 32))[..., None] * np.ones(3, np.float32)
+    data = tf.data.Dataset.from_tensors(np.tile(stripes, (8, 1, 1, 1))).repeat()
+    history = gan.fit(data, epochs=3, steps_per_epoch=20, verbose=0).history
+    assert history["d_loss"][-1] < 0.2 < history["d_loss"][0]
+    assert int(gan.steps.numpy()) == 60
+
+
+def test_keras_file_round_trip_keeps_weights_optimizers_and_settings(tmp_path, real):
+    gan = make_gan(latent_law="gaussian", r1_gamma=0.5, ema_decay=0.9)
+    gan.compile(keras.optimizers.Adam(1e-3, beta_1=0.4), keras.optimizers.Adam(3e-3))
+    gan.train_step(real)
+    gan.save(tmp_path / "gan.keras")
+    copy = keras.models.load_model(tmp_path / "gan.keras")
+    assert isinstance(copy, GAN)
+    assert copy.get_config().keys() == gan.get_config().keys()
+    for name in ("latent_law", "r1_gamma", "r1_interval", "augment", "ema_decay"):
+        assert getattr(copy, name) == getattr(gan, name)
+    assert float(copy.generator_optimizer.learning_rate) == pytest.approx(1e-3)
+    assert float(copy.discriminator_optimizer.learning_rate) == pytest.approx(3e-3)
+    z = gan.latent.sample(3, (0, 0))
+    np.testing.assert_allclose(copy(z), gan(z), atol=1e-6)
+    np.testing.assert_allclose(copy.generator(z), gan.generator(z), atol=1e-6)
+    images = gan(z)
+    np.testing.assert_allclose(copy.discriminator(images), gan.discriminator(images), atol=1e-6)
+
+
+def test_recomputed_batch_norm_is_the_mean_and_variance_over_all_draws():
+    generator, latent = networks.dcgan_generator(32, 4, 6), Uniform(6)
+    recompute_batch_norm(generator, latent, batches=6, batch_size=64, seed=5)
+    z = tf.concat([latent.sample(64, (5, batch)) for batch in range(6)], axis=0)
+    norm = next(x for x in generator.layers if isinstance(x, keras.layers.BatchNormalization))
+    hidden = tf.matmul(z, generator.layers[1].kernel)
+    inputs = tf.reshape(hidden, [-1, norm.moving_mean.shape[0]]).numpy()
+    np.testing.assert_allclose(norm.moving_mean, inputs.mean(0), atol=1e-5)
+    np.testing.assert_allclose(norm.moving_variance, inputs.var(0), rtol=0.1)
+    assert norm.momentum == pytest.approx(0.9)
+
+
+def test_translation_moves_whole_images_by_whole_pixels(rng):
+    images = rng.random((6, 16, 16, 3), np.float32)
+    tf.random.set_seed(1)
+    moved_images = augmentation.translation(tf.constant(images)).numpy()
+    shifts = set()
+    for image, result in zip(images, moved_images):
+        padded = np.pad(image, ((2, 2), (2, 2), (0, 0)))
+        found = [
+            (r, c)
+            for r in range(5)
+            for c in range(5)
+            if np.allclose(padded[r : r + 16, c : c + 16], result, atol=1e-6)
+        ]
+        assert len(found) == 1
+        shifts.add(found[0])
+    assert len(shifts) > 1
+
+
+def test_color_augmentations_change_one_number_per_image(rng):
+    images = tf.constant(rng.uniform(-1, 1, (5, 8, 8, 3)), tf.float32)
+    brighter = (augmentation.brightness(images) - images).numpy().reshape(5, -1)
+    np.testing.assert_allclose(brighter, brighter[:, :1] * np.ones((1, 192)), atol=1e-6)
+    assert np.abs(brighter).max() <= 0.5
+    gray = images.numpy().mean(-1, keepdims=True)
+    saturated = augmentation.saturation(images).numpy()
+    np.testing.assert_allclose(saturated.mean(-1, keepdims=True), gray, atol=1e-6)
+    mean = images.numpy().mean((1, 2, 3))
+    np.testing.assert_allclose(augmentation.contrast(images).numpy().mean((1, 2, 3)), mean, atol=1e-5)

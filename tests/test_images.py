@@ -1,0 +1,118 @@
+"""Files and pictures: checked on the way in, whole on the way out."""
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from tfgpr import files, images
+from tfgpr.errors import InputError
+
+
+def test_uint8_and_floats_are_taken(rng):
+    pixels = rng.integers(0, 256, (2, 4, 4, 3), np.uint8)
+    np.testing.assert_allclose(images.as_images(pixels), pixels / 255.0, atol=1e-7)
+    np.testing.assert_array_equal(images.to_uint8(images.as_images(pixels)), pixels)
+    assert images.as_images(np.zeros((4, 4, 3))).shape == (1, 4, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((4, 4)), "shape"),
+        (np.zeros((0, 4, 4, 3)), "shape"),
+        (np.zeros((1, 4, 4, 3), np.int64), "int64"),
+        (np.full((1, 4, 4, 3), np.nan), "NaN"),
+        (np.full((1, 4, 4, 3), np.inf), "infinite"),
+        (np.full((1, 4, 4, 3), 255.0), "divide by 255"),
+        (np.full((1, 4, 4, 3), -0.1), "-0.1"),
+    ],
+)
+def test_bad_arrays_are_named(array, message):
+    with pytest.raises(InputError, match=message):
+        images.as_images(array)
+
+
+def test_png_round_trip(tmp_path, rng):
+    pixels = rng.integers(0, 256, (5, 6, 3), np.uint8)
+    images.write_png(tmp_path / "a.png", pixels / 255.0)
+    np.testing.assert_array_equal(images.read_image(tmp_path / "a.png"), pixels)
+    images.write_png(tmp_path / "gray.png", pixels[..., :1])
+    gray = images.read_image(tmp_path / "gray.png", mode="L")
+    np.testing.assert_array_equal(gray, pixels[..., 0])
+
+
+def test_files_that_are_no_images_are_named(tmp_path, rng):
+    images.write_png(tmp_path / "a.png", rng.random((64, 64, 3)))
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.png").write_text("text")
+    for name in ("half.png", "text.png", "absent.png"):
+        with pytest.raises(InputError, match=name):
+            images.read_image(tmp_path / name)
+
+
+def test_a_grid_holds_each_image_in_its_place(rng):
+    batch = rng.random((5, 4, 4, 3))
+    picture = images.grid(batch, columns=3, gap=2)
+    assert picture.shape == (14, 20, 3)
+    for i in range(5):
+        top, left = 2 + 6 * (i // 3), 2 + 6 * (i % 3)
+        tile = picture[top : top + 4, left : left + 4]
+        np.testing.assert_array_equal(tile, images.to_uint8(batch[i]))
+    assert (picture[8:12, 14:18] == 255).all(), "an empty place is white"
+
+
+def test_columns_enlarge_small_and_gray_images(rng):
+    columns = {"small": rng.random((2, 2, 2, 1)), "large": rng.random((2, 8, 8, 3))}
+    picture = images.labelled_columns(columns, scale=1)
+    assert picture.shape == (16 + 22, 22, 3)
+    tile = picture[18:26, 2:10]
+    expected = np.kron(images.to_uint8(columns["small"][0, :, :, 0]), np.ones((4, 4)))
+    np.testing.assert_array_equal(tile, expected[..., None] * np.ones(3))
+    np.testing.assert_array_equal(picture[18:26, 12:20], images.to_uint8(columns["large"][0]))
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "result.json"
+    files.write_json(path, {"a": 1})
+    with pytest.raises(RuntimeError), files.atomic_path(path) as partial:
+        partial.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == '{\n  "a": 1\n}\n'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_folder_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError), files.atomic_folder(tmp_path / "out") as partial:
+        (partial / "a").write_text("half")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_overwritten_folder_keeps_other_files(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("keep")
+    (tmp_path / "out" / "a").write_text("old")
+    with pytest.raises(InputError, match="--overwrite"), files.atomic_folder(tmp_path / "out"):
+        raise AssertionError("not reached")
+    with files.atomic_folder(tmp_path / "out", overwrite=True) as partial:
+        (partial / "a").write_text("new")
+    assert (tmp_path / "out" / "a").read_text() == "new"
+    assert (tmp_path / "out" / "mine").read_text() == "keep"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_file_in_the_folders_place_is_named(tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(InputError, match="is a file"):
+        files.require_free(tmp_path / "out", overwrite=True)
+
+
+def test_pillow_bombs_and_palette_images(tmp_path, monkeypatch):
+    palette = PIL.Image.new("P", (8, 8))
+    palette.putpalette([10, 20, 30] * 256)
+    palette.save(tmp_path / "p.png")
+    np.testing.assert_array_equal(images.read_image(tmp_path / "p.png")[0, 0], [10, 20, 30])
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(InputError, match=r"p\.png"):
+        images.read_image(tmp_path / "p.png")

@@ -1,0 +1,240 @@
+"""The search finds what was planted, keeps the best, and treats every image alone."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfgpr
+from tfgpr import initialization, optimizers, restoration, tasks
+from tfgpr.errors import InputError
+from tfgpr.restoration import Method, minimize
+
+ALL_TASKS = [pytest.param(make, id=name) for name, make in tasks.TASKS.items()]
+QUICK = Method(
+    optimizers.Adam(0.1), iterations=12, initialization=initialization.Screened(32), weight=0.5
+)
+
+
+def observe(task, images, seed=0):
+    given = {}
+    if "known" in task.operator.conditions:
+        rng = np.random.default_rng(seed)
+        known = rng.random((len(images), 32, 32, 1)) < 0.5
+        given = {"known": known.astype(np.float32)}
+    return task.corruption(images, seed=seed, **given).numpy(), given
+
+
+def test_minimize_finds_the_minimum_of_a_convex_function(rng):
+    target = rng.uniform(-1, 1, (5, 3)).astype(np.float32)
+    optimizer = optimizers.Adam(0.1, decay_steps=200)
+    found = minimize(
+        lambda z: tf.reduce_sum((z - target) ** 2, axis=1), tf.zeros([5, 3]), optimizer, 200
+    )
+    np.testing.assert_allclose(found.latent, target, atol=1e-2)
+    assert found.trace.shape == (201, 5)
+
+
+def test_minimize_finds_a_planted_latent(tiny_prior):
+    """G is injective enough here: the z that drew the image is found from the image."""
+    planted = tiny_prior.latent.sample(4, (5, 6))
+    observed = tiny_prior.generate(planted)
+
+    def objective(z):
+        return tf.reduce_sum((tiny_prior.generate(z) - observed) ** 2, axis=[1, 2, 3])
+
+    near = tiny_prior.latent.project(planted + 0.2)
+    search = tf.function(
+        lambda z0: minimize(objective, z0, optimizers.Adam(0.05, decay_steps=300), 300).latent
+    )
+    np.testing.assert_allclose(search(near), planted, atol=0.02)
+
+
+def test_the_best_z_is_kept_and_the_best_loss_never_rises():
+    def bumpy(z):
+        return tf.reduce_sum(z**2, axis=1)
+
+    overshooting = optimizers.NesterovMomentum(0.9, 0.9)
+    found = minimize(bumpy, tf.constant([[1.0], [0.3]]), overshooting, 25)
+    trace = found.trace.numpy()
+    assert (np.diff(trace, axis=0) > 0).any(), "the test needs a search that overshoots"
+    np.testing.assert_allclose(found.loss, trace.min(axis=0))
+    np.testing.assert_allclose(bumpy(found.latent), found.loss)
+
+
+def test_a_search_that_leaves_the_numbers_keeps_its_best():
+    def cliff(z):
+        return tf.where(z[:, 0] < 0.5, np.nan, z[:, 0])
+
+    found = minimize(cliff, tf.constant([[2.0]]), optimizers.NesterovMomentum(0.5, 0.0), 10)
+    assert float(found.loss[0]) == pytest.approx(0.5)
+
+
+def test_steps_in_parts_equal_steps_at_once(tiny_prior):
+    task = tasks.super_resolution()
+    observed, _ = observe(task, tiny_prior.sample(3))
+    whole = tfgpr.Restorer(tiny_prior, task, QUICK).restore(observed)
+    parts = tfgpr.Restorer(tiny_prior, task, QUICK)
+    seen = []
+    result = parts.restore(observed, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (12, 12)
+    assert len(seen) == 12
+    np.testing.assert_allclose(result.trace, whole.trace, rtol=1e-5)
+    np.testing.assert_allclose(result.images, whole.images, atol=1e-6)
+
+
+@pytest.mark.parametrize("make", ALL_TASKS)
+def test_an_image_alone_equals_the_same_among_others(make, tiny_prior):
+    task = make()
+    observed, given = observe(task, tiny_prior.sample(17, seed=3))
+    method = dataclasses.replace(QUICK, starts=2)
+    restorer = tfgpr.Restorer(tiny_prior, task, method)
+    together = restorer.restore(observed, **given)
+    one = slice(9, 10)
+    alone = restorer.restore(observed[one], **{k: v[one] for k, v in given.items()})
+    for name in ("images", "generated", "latent", "loss"):
+        np.testing.assert_allclose(
+            getattr(alone, name), getattr(together, name)[one], atol=1e-3, err_msg=name
+        )
+
+
+@pytest.mark.parametrize("make", ALL_TASKS)
+def test_both_methods_restore_and_the_paper_starts_as_published(make, tiny_prior):
+    task = make()
+    images = tiny_prior.sample(2, seed=8)
+    observed, given = observe(task, images)
+    for method in (task.default, task.paper):
+        quick = method.with_iterations(5)
+        result = tfgpr.Restorer(tiny_prior, task, quick).restore(observed, **given)
+        assert result.images.shape == (2, 32, 32, 3)
+        assert result.trace.shape == (6, 2)
+        assert (result.loss <= result.trace[0] + 1e-5).all()
+        assert np.abs(result.latent).max() <= 1
+        assert 0 <= result.images.min() <= result.images.max() <= 1
+    assert task.paper.starts == 1
+    assert task.paper.iterations == 1500
+    assert isinstance(task.paper.optimizer, optimizers.NesterovMomentum)
+
+
+@pytest.mark.parametrize("make", ALL_TASKS)
+def test_an_image_that_the_prior_drew_is_restored_better_than_observed(make, tiny_prior):
+    task = make()
+    images = tiny_prior.sample(4, seed=21).numpy()
+    observed, given = observe(task, images)
+    result = tfgpr.Restorer(tiny_prior, task, task.default).restore(observed, **given)
+    error = ((result.images - images) ** 2).mean()
+    if observed.shape != images.shape:  # compare with the mean image instead
+        observed = np.broadcast_to(tiny_prior.sample(64).numpy().mean(0), images.shape)
+    assert error < 0.25 * ((observed - images) ** 2).mean()
+
+
+def test_garbage_in_the_hole_changes_nothing(tiny_prior, rng):
+    task = tasks.inpainting()
+    observed, given = observe(task, tiny_prior.sample(2))
+    garbage = np.where(given["known"] == 1, observed, rng.random(observed.shape, np.float32))
+    restorer = tfgpr.Restorer(tiny_prior, task, QUICK)
+    expected = restorer.restore(observed, **given)
+    result = restorer.restore(garbage, **given)
+    np.testing.assert_array_equal(result.images, expected.images)
+    np.testing.assert_array_equal(result.observed, expected.observed)
+
+
+def test_more_starts_are_never_worse_and_the_kept_one_is_the_best(tiny_prior):
+    task = tasks.colorization()
+    observed, _ = observe(task, tiny_prior.sample(4, seed=5))
+    several = tfgpr.Restorer(tiny_prior, task, dataclasses.replace(QUICK, starts=4))
+    several.start(observed)
+    losses = np.concatenate([several.step(6), several.step(6)])
+    result = several.result()
+    by_start = losses.reshape(12, 4, 4)
+    assert (result.loss <= by_start.min(axis=(0, 2)) + 1e-4).all()
+    single = tfgpr.Restorer(tiny_prior, task, QUICK).restore(observed)
+    assert (result.loss <= single.loss + 1e-3).all()
+
+
+def test_z_can_be_read_and_moved_between_steps(tiny_prior):
+    task = tasks.denoising()
+    planted = tiny_prior.latent.sample(2, (1, 9))
+    observed = tiny_prior.generate(planted).numpy()
+    restorer = tfgpr.Restorer(tiny_prior, task, QUICK)
+    restorer.start(observed)
+    restorer.step(2)
+    assert restorer.z.shape[0] is None
+    assert restorer.z.numpy().shape == (2, 6)
+    restorer.z.assign(planted)  # a warm start at the answer
+    restorer.step(1)
+    np.testing.assert_allclose(restorer.result().latent, planted, atol=1e-6)
+
+
+def test_one_trace_serves_every_batch_and_mask(tiny_prior):
+    task = tasks.inpainting()
+    restorer = tfgpr.Restorer(tiny_prior, task, QUICK)
+    for batch in (1, 3):
+        observed, given = observe(task, tiny_prior.sample(batch), seed=batch)
+        restorer.restore(observed, **given)
+    assert restorer._advance.experimental_get_tracing_count() == 1
+
+
+def test_the_pure_function_equals_the_restorer_inside_a_graph(tiny_prior):
+    task = tasks.dequantization()
+    observed, _ = observe(task, tiny_prior.sample(2))
+    expected = tfgpr.Restorer(tiny_prior, task, QUICK).restore(observed)
+    graph = tf.function(lambda y: restoration.restore(tiny_prior, task, y, QUICK))
+    found = graph(observed)
+    np.testing.assert_allclose(found["images"], expected.images, atol=1e-5)
+    np.testing.assert_allclose(found["trace"], expected.trace, rtol=1e-4)
+
+
+def test_uint8_is_taken_and_a_picture_comes_back(tiny_prior):
+    task = tasks.denoising()
+    images = np.uint8(np.round(tiny_prior.sample(2).numpy() * 255))
+    restorer = tfgpr.Restorer(tiny_prior, task, QUICK)
+    result = restorer.restore(images)
+    np.testing.assert_allclose(result.observed, images / 255.0, atol=1e-6)
+    picture = np.asarray(result.plot(originals=images, scale=1))
+    assert picture.shape == (16 + 2 * 34 + 2, 4 * 34 + 2, 3)
+    np.testing.assert_array_equal(picture[18:50, 2:34], images[0])
+
+
+def center(value=1.0, batch=1):
+    known = np.ones((batch, 32, 32, 1), np.float32)
+    known[:, 8:24, 8:24] = 1 - value
+    return known
+
+
+@pytest.mark.parametrize(
+    ("make", "observed", "given", "message"),
+    [
+        (tasks.denoising, np.zeros((2, 16, 16, 3)), {}, "32x32x3"),
+        (tasks.denoising, np.full((2, 32, 32, 3), np.nan), {}, "NaN"),
+        (tasks.denoising, np.full((2, 32, 32, 3), 9.0), {}, r"\[-1, 2\]"),
+        (tasks.colorization, np.full((2, 32, 32, 1), 1.5), {}, r"\[0, 1\]"),
+        (tasks.colorization, np.zeros((2, 32, 32, 1), int), {}, "uint8"),
+        (tasks.super_resolution, np.zeros((0, 8, 8, 3)), {}, "batch"),
+        (tasks.inpainting, np.zeros((1, 32, 32, 3)), {}, "known"),
+        (tasks.denoising, np.zeros((1, 32, 32, 3)), {"known": center()}, "no condition"),
+        (tasks.inpainting, np.zeros((1, 32, 32, 3)), {"known": center(0)}, "every pixel"),
+        (tasks.inpainting, np.zeros((1, 32, 32, 3)), {"known": 0 * center()}, "knows none"),
+        (tasks.inpainting, np.zeros((1, 32, 32, 3)), {"known": center(0.5)}, "threshold"),
+        (tasks.inpainting, np.zeros((3, 32, 32, 3)), {"known": center(1, 2)}, "known of shape"),
+        (tasks.inpainting, np.zeros((1, 32, 32, 3)), {"known": center()[:, :16]}, "known of shape"),
+    ],
+)
+def test_bad_input_is_named(make, observed, given, message, tiny_prior):
+    restorer = tfgpr.Restorer(tiny_prior, make(), QUICK)
+    with pytest.raises(InputError, match=message):
+        restorer.restore(observed, **given)
+
+
+def test_bad_use_is_named(tiny_prior):
+    for name in ("iterations", "starts"):
+        for value in (0, -3, 1.5):
+            with pytest.raises(InputError, match=name):
+                Method(**{name: value})
+    restorer = tfgpr.Restorer(tiny_prior, tasks.denoising(), QUICK)
+    with pytest.raises(InputError, match="start"):
+        restorer.step()
+    restorer.start(tiny_prior.sample(1).numpy())
+    with pytest.raises(InputError, match="steps"):
+        restorer.step(0)
