@@ -1,6 +1,6 @@
 """Restores face images with a trained prior.
 
-    python scripts/restore.py --task=inpainting --input=face.png --corrupt --output=results
+python scripts/restore.py --task=inpainting --input=face.png --corrupt --output=results
 """
 
 import time

@@ -188,4 +188,6 @@ def test_color_augmentations_change_one_number_per_image(rng):
     saturated = augmentation.saturation(images).numpy()
     np.testing.assert_allclose(saturated.mean(-1, keepdims=True), gray, atol=1e-6)
     mean = images.numpy().mean((1, 2, 3))
-    np.testing.assert_allclose(augmentation.contrast(images).numpy().mean((1, 2, 3)), mean, atol=1e-5)
+    np.testing.assert_allclose(
+        augmentation.contrast(images).numpy().mean((1, 2, 3)), mean, atol=1e-5
+    )

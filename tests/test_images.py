@@ -75,17 +75,26 @@ def test_columns_enlarge_small_and_gray_images(rng):
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "result.json"
     files.write_json(path, {"a": 1})
-    with pytest.raises(RuntimeError), files.atomic_path(path) as partial:
-        partial.write_text("half")
-        raise RuntimeError
+
+    def fail():
+        with files.atomic_path(path) as partial:
+            partial.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert path.read_text() == '{\n  "a": 1\n}\n'
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_failed_folder_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError), files.atomic_folder(tmp_path / "out") as partial:
-        (partial / "a").write_text("half")
-        raise RuntimeError
+    def fail():
+        with files.atomic_folder(tmp_path / "out") as partial:
+            (partial / "a").write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -99,12 +99,14 @@ def test_weights_of_other_networks_are_named(tiny_prior, tmp_path):
     tiny_prior.save(tmp_path / "prior")
     other = {"generator": {"image_size": 32, "base_channels": 8, "latent_dim": 6}}
     edit(tmp_path / "prior", architecture={**tiny_prior.architecture, **other})
-    with pytest.raises(InputError, match="model.json describes"):
+    with pytest.raises(InputError, match="json describes"):
         load_prior(tmp_path / "prior")
 
 
 def test_the_networks_of_dcgan_are_those_of_its_arguments():
-    prior = GanPrior.dcgan({"image_size": 32, "base_channels": 4, "latent_dim": 9}, {"image_size": 32})
+    prior = GanPrior.dcgan(
+        {"image_size": 32, "base_channels": 4, "latent_dim": 9}, {"image_size": 32}
+    )
     expected = networks.dcgan_generator(32, 4, 9)
     assert [w.shape for w in prior.generator.weights] == [w.shape for w in expected.weights]
     assert prior.latent.dim == 9

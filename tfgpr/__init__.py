@@ -7,6 +7,7 @@ result.plot()
 
 from tfgpr import tasks
 from tfgpr.errors import InputError
+from tfgpr.images import example_face
 from tfgpr.prior import GanPrior, load_prior
 from tfgpr.restoration import Method, Restoration, Restorer
 from tfgpr.version import __version__
@@ -18,6 +19,7 @@ __all__ = [
     "Restoration",
     "Restorer",
     "__version__",
+    "example_face",
     "load_prior",
     "tasks",
 ]

@@ -15,6 +15,7 @@ from tfgpr.files import atomic_path
 
 # The usual crop of aligned CelebA: the central 108 of 178 pixels of width.
 FACE_CROP = 108 / 178
+ASSETS = pathlib.Path(__file__).parent / "assets"
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
 
@@ -102,6 +103,14 @@ def read_image(path, mode="RGB"):
             f"Expected a readable image. Received: {path} ({error or 'damaged'}); replace or "
             "remove it."
         ) from None
+
+
+def example_face():
+    """A face that is free to use: float32 `[1, 64, 64, 3]` in [0, 1].
+
+    NASA's portrait of the astronaut Eileen Collins (public domain), cropped as CelebA is.
+    """
+    return as_images(read_image(ASSETS / "astronaut.png"))
 
 
 def crop_and_resize(image, size, crop=FACE_CROP):

@@ -1,0 +1,181 @@
+"""scripts/restore.py as a user calls it."""
+
+import json
+import os
+import pathlib
+import runpy
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from absl import flags
+
+from tfgpr import images, metrics, tasks
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def run_script(name, *arguments):
+    """Runs a script in this process; returns its exit code."""
+    before = set(flags.FLAGS)
+    argv = sys.argv
+    sys.argv = [name, *map(str, arguments)]
+    try:
+        runpy.run_path(str(ROOT / name), run_name="__main__")
+    except SystemExit as end:
+        return end.code
+    finally:
+        sys.argv = argv
+        for flag in set(flags.FLAGS) - before:
+            delattr(flags.FLAGS, flag)
+        flags.FLAGS.unparse_flags()
+    return 0
+
+
+@pytest.fixture
+def prior_dir(tiny_prior, tmp_path):
+    tiny_prior.save(tmp_path / "prior")
+    return tmp_path / "prior"
+
+
+@pytest.fixture
+def faces(tiny_prior, tmp_path):
+    for i, face in enumerate(tiny_prior.sample(3, seed=4).numpy()):
+        images.write_png(tmp_path / "faces" / f"face{i}.png", face)
+    return tmp_path / "faces"
+
+
+@pytest.mark.parametrize("task", tasks.TASKS)
+def test_a_folder_is_degraded_restored_and_reported(task, prior_dir, faces, tmp_path):
+    output = tmp_path / "out"
+    arguments = [f"--task={task}", f"--input={faces}", f"--output={output}", "--corrupt"]
+    arguments += [f"--model_dir={prior_dir}", "--iterations=20", "--batch_size=2"]
+    assert run_script("scripts/restore.py", *arguments) in (0, None)
+    names = sorted(path.name for path in output.iterdir())
+    assert names == ["comparison.png", "face0.png", "face1.png", "face2.png", "report.json"]
+    report = json.loads((output / "report.json").read_text())
+    for row in report["images"]:
+        clean = images.read_image(faces / f"{row['name']}.png")[None] / np.float32(255)
+        restored = images.read_image(output / f"{row['name']}.png")[None] / np.float32(255)
+        assert row["psnr"] == pytest.approx(metrics.psnr(restored, clean).numpy()[0], abs=0.5)
+        assert row["ssim"] == pytest.approx(metrics.ssim(restored, clean).numpy()[0], abs=0.01)
+    mean = np.mean([row["psnr"] for row in report["images"]])
+    assert report["mean"]["psnr"] == pytest.approx(mean, abs=1e-4)
+
+
+def test_an_observed_image_with_its_mask(prior_dir, faces, tmp_path):
+    known = np.ones((32, 32), np.uint8) * 255
+    known[10:20, 5:25] = 0
+    images.write_png(tmp_path / "mask.png", known)
+    arguments = ["--task=inpainting", f"--input={faces / 'face1.png'}", f"--model_dir={prior_dir}"]
+    arguments += [f"--known={tmp_path / 'mask.png'}", "--iterations=5"]
+    assert run_script("scripts/restore.py", *arguments, f"--output={tmp_path / 'out'}") in (0, None)
+    restored = images.read_image(tmp_path / "out" / "face1.png")
+    given = images.read_image(faces / "face1.png")
+    np.testing.assert_array_equal(restored[known == 255], given[known == 255])
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert "psnr" not in report["mean"], "nobody knows the original"
+
+
+def test_low_resolution_and_quantised_files_are_observations(prior_dir, faces, tmp_path):
+    clean = images.read_image(faces / "face0.png")
+    small = images.crop_and_resize(clean, 8, 1.0)
+    images.write_png(tmp_path / "small.png", small)
+    images.write_png(tmp_path / "coarse.png", np.round(clean / 255 * 4) / 4)
+    for task, name, size in (
+        ("super_resolution", "small", 8),
+        ("dequantization", "coarse", 32),
+    ):
+        output = tmp_path / task
+        arguments = [f"--task={task}", f"--input={tmp_path / name}.png", f"--output={output}"]
+        arguments += [f"--model_dir={prior_dir}", "--iterations=5"]
+        assert run_script("scripts/restore.py", *arguments) in (0, None)
+        restored = images.read_image(output / f"{name}.png")
+        assert restored.shape == (32, 32, 3)
+        if task == "super_resolution":
+            low = images.crop_and_resize(restored, size, 1.0).astype(int)
+            assert np.abs(low - small).mean() < 2
+        else:
+            assert np.abs(restored / 255 - np.round(clean / 255 * 4) / 4).max() < 0.13
+
+
+def bad_inputs(tmp_path, faces):
+    whole = (faces / "face0.png").read_bytes()
+    (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("keep")
+    (tmp_path / "broken_prior").mkdir()
+    (tmp_path / "broken_prior" / "model.json").write_text("{")
+    for name, value in (("all", 255), ("none", 0)):
+        images.write_png(tmp_path / f"{name}.png", np.full((32, 32), value, np.uint8))
+    images.write_png(tmp_path / "large.png", np.zeros((50, 50), np.uint8))
+    shutil.copy(faces / "face0.png", tmp_path / "face0.png")
+    return {
+        "no image": (["--input={}/text.png"], "text.png"),
+        "truncated": (["--input={}/half.png"], "half.png"),
+        "absent": (["--input={}/nowhere.png"], "nowhere.png"),
+        "empty folder": (["--input={}/empty"], "with none"),
+        "no mask": (["--task=inpainting", "--nocorrupt"], "--known=MASK.png"),
+        "mask absent": (["--task=inpainting", "--known={}/nowhere.png"], "absent"),
+        "mask is no image": (["--task=inpainting", "--known={}/text.png"], "text.png"),
+        "mask of another size": (["--task=inpainting", "--known={}/large.png"], "50x50"),
+        "mask knows all": (["--task=inpainting", "--known={}/all.png"], "every pixel"),
+        "mask knows none": (["--task=inpainting", "--known={}/none.png"], "knows none"),
+        "mask without need": (["--known={}/all.png"], "no mask"),
+        "prior absent": (["--model_dir={}/nowhere"], "Expected a prior"),
+        "prior broken": (["--model_dir={}/broken_prior"], "damaged"),
+        "no iterations": (["--iterations=0"], "iterations"),
+        "negative iterations": (["--iterations=-5"], "iterations"),
+        "output taken": (["--output={}/full"], "--overwrite"),
+        "unknown task": (["--task=sharpening"], "inpainting"),
+        "unknown flag": (["--tusk=denoising"], "tusk"),
+        "wrong size": (["--crop=none", "--input={}/large.png"], "32x32"),
+        "not quantised": (["--task=dequantization", "--nocorrupt"], "5 levels"),
+        "stray argument": (["face.png"], "flags only"),
+    }
+
+
+def test_bad_input_is_one_line_and_exit_code_2_and_writes_nothing(
+    prior_dir, faces, tmp_path, capsys
+):
+    usual = ["--task=denoising", f"--input={faces}", f"--output={tmp_path / 'out'}"]
+    usual += [f"--model_dir={prior_dir}", "--iterations=3", "--corrupt"]
+    for name, (bad, message) in bad_inputs(tmp_path, faces).items():
+        before = sorted(tmp_path.rglob("*"))
+        arguments = [argument.replace("{}", str(tmp_path)) for argument in bad]
+        code = run_script("scripts/restore.py", *usual, *arguments)
+        error = capsys.readouterr().err
+        assert code == 2, name
+        assert message in error, name
+        assert error.strip().splitlines()[-1].startswith("error: "), name
+        assert "Traceback" not in error, name
+        assert sorted(tmp_path.rglob("*")) == before, name
+
+
+def test_a_full_disk_is_one_line(prior_dir, faces, tmp_path, capsys, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("PIL.Image.Image.save", full)
+    arguments = ["--task=denoising", f"--input={faces}", f"--output={tmp_path / 'out'}"]
+    arguments += [f"--model_dir={prior_dir}", "--iterations=3", "--corrupt"]
+    assert run_script("scripts/restore.py", *arguments) == 2
+    assert "No space left" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*out*"))
+
+
+def test_the_command_of_the_readme_restores_the_free_face(tmp_path):
+    """A process of its own, with the shipped prior, as in the README."""
+    command = [sys.executable, "scripts/restore.py", "--task=inpainting", "--corrupt"]
+    command += ["--input=tfgpr/assets/astronaut.png", f"--output={tmp_path / 'out'}"]
+    run = subprocess.run(
+        [*command, "--iterations=30"], cwd=ROOT, env=os.environ, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["mean"]["psnr"] > 17  # the gray hole alone scores 12
+    assert (tmp_path / "out" / "comparison.png").exists()

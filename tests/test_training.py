@@ -1,0 +1,158 @@
+"""A run can be killed at any moment and goes on where its last checkpoint was."""
+
+import csv
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfgpr import data, training
+from tfgpr.errors import InputError
+from tfgpr.images import write_png
+from tfgpr.prior import load_prior
+
+TRAIN = pathlib.Path(__file__).parent.parent / "scripts" / "train.py"
+TINY = training.Recipe(
+    image_size=32, crop=None, base_channels=4, latent_dim=6, batch_size=8, augment=False
+)
+
+
+def batches(seed):
+    images = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), np.uint8)
+    dataset = tf.data.Dataset.from_tensor_slices(images)
+    return data.training_batches(dataset, 16, 8, seed=seed)
+
+
+def checkpointed(model_dir, name):
+    reader = tf.train.load_checkpoint(str(model_dir / "checkpoints"))
+    keys = [key for key in reader.get_variable_to_shape_map() if key.startswith(name)]
+    return {key: reader.get_tensor(key) for key in sorted(keys)}
+
+
+def test_a_run_leaves_a_prior_samples_logs_and_checkpoints(tmp_path):
+    model_dir = tmp_path / "run"
+    prior = training.train(TINY, batches, 3, 2, model_dir, dtype="float32")
+    assert prior.training["steps"] == 6
+    loaded = load_prior(model_dir, "float32")
+    np.testing.assert_allclose(loaded.sample(3), prior.sample(3), atol=2e-3)
+    assert [path.name for path in sorted((model_dir / "samples").iterdir())] == [
+        "epoch_0001.png",
+        "epoch_0002.png",
+    ]
+    assert len((model_dir / "log.csv").read_text().splitlines()) == 3
+    assert list((model_dir / "tensorboard").rglob("events*"))
+
+
+def test_a_resumed_run_starts_from_all_that_was_saved(tmp_path):
+    model_dir = tmp_path / "run"
+    training.train(TINY, batches, 3, 1, model_dir, dtype="float32")
+    names = ("steps", "generator/", "ema_generator/", "discriminator_optimizer/")
+    before = {name: checkpointed(model_dir, name) for name in names}
+    # No epoch is left: resuming restores the state and saves it again.
+    training.train(TINY, batches, 3, 1, model_dir, resume=True, dtype="float32")
+    for name in names:
+        after = checkpointed(model_dir, name)
+        assert after.keys() == before[name].keys()
+        for key, value in after.items():
+            np.testing.assert_array_equal(value, before[name][key])
+    moments = [value for value in before["discriminator_optimizer/"].values() if value.ndim]
+    assert any(np.abs(value).max() > 0 for value in moments)
+    training.train(TINY, batches, 3, 3, model_dir, resume=True, dtype="float32")
+    steps = [value for key, value in checkpointed(model_dir, "steps").items() if value.ndim == 0]
+    assert steps == [9]
+
+
+def test_a_killed_run_ends_with_all_its_steps(tmp_path):
+    """SIGKILL at random moments; the last process ends the run as if nothing had been."""
+    rng = np.random.default_rng(0)
+    faces = tmp_path / "faces"
+    for i in range(16):
+        write_png(faces / f"{i}.png", rng.random((32, 32, 3)))
+    model_dir = tmp_path / "run"
+    command = [sys.executable, str(TRAIN), f"--data_dir={faces}", f"--model_dir={model_dir}"]
+    command += ["--image_size=32", "--nocrop", "--base_channels=4", "--latent_dim=6"]
+    command += ["--batch_size=8", "--epochs=40", "--checkpoint_minutes=0", "--dtype=float32"]
+
+    def start(*flags):
+        return subprocess.Popen(
+            [*command, *flags], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ
+        )
+
+    def wait_for_checkpoint(process, known):
+        deadline = time.monotonic() + 240
+        state = model_dir / "checkpoints" / "checkpoint"
+        while time.monotonic() < deadline and process.poll() is None:
+            if state.exists() and state.read_text() != known:
+                return
+            time.sleep(0.05)
+
+    known = ""
+    for attempt in range(2):
+        process = start(*(["--resume"] if attempt else []))
+        wait_for_checkpoint(process, known)
+        time.sleep(random.Random(attempt).uniform(0, 0.5))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        known = (model_dir / "checkpoints" / "checkpoint").read_text()
+    last = start("--resume")
+    _, errors = last.communicate(timeout=400)
+    assert last.returncode == 0, errors.decode()
+    description = json.loads((model_dir / "model.json").read_text())
+    assert description["training"]["steps"] == 80
+    load_prior(model_dir)
+    with open(model_dir / "log.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[-1]["epoch"] == "39"
+    for name in ("d_loss", "g_loss", "r1"):
+        assert np.isfinite([float(row[name]) for row in rows]).all()
+
+
+def test_runs_are_not_mixed_up(tmp_path):
+    model_dir = tmp_path / "run"
+    with pytest.raises(InputError, match="Nothing to resume"):
+        training.train(TINY, batches, 3, 1, model_dir, resume=True)
+    training.train(TINY, batches, 1, 1, model_dir, dtype="float32")
+    with pytest.raises(InputError, match="already holds"):
+        training.train(TINY, batches, 3, 1, model_dir)
+    other = training.Recipe(**{**TINY.__dict__, "base_channels": 8})
+    with pytest.raises(InputError, match="base_channels: 4 then, 8 now"):
+        training.train(other, batches, 3, 1, model_dir, resume=True)
+
+
+def test_a_diverged_run_says_so_and_keeps_its_last_good_state(tmp_path):
+    model_dir = tmp_path / "run"
+    training.train(TINY, batches, 2, 1, model_dir, dtype="float32")
+    before = checkpointed(model_dir, "generator/")
+
+    def poisoned(seed):
+        return batches(seed).map(lambda images: images * np.nan)
+
+    with pytest.raises(InputError, match="diverged"):
+        training.train(TINY, poisoned, 2, 2, model_dir, resume=True, dtype="float32")
+    for key, value in checkpointed(model_dir, "generator/").items():
+        np.testing.assert_array_equal(value, before[key])
+
+
+def test_interrupting_saves_and_the_rest_of_the_epoch_follows(tmp_path, capsys, monkeypatch):
+    model_dir = tmp_path / "run"
+    original = training.GAN.fit
+
+    def fit(self, *args, **kwargs):
+        original(self, *args, **{**kwargs, "steps_per_epoch": 2, "epochs": 1})
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.GAN, "fit", fit)
+        training.train(TINY, batches, 4, 2, model_dir, dtype="float32")
+    assert "Interrupted at step 2" in capsys.readouterr().out
+    assert load_prior(model_dir).training["steps"] == 2
+    prior = training.train(TINY, batches, 4, 2, model_dir, resume=True, dtype="float32")
+    assert prior.training["steps"] == 8
