@@ -157,7 +157,7 @@ def inpainting():
         operator,
         Corruption(operator),
         consistency.poisson_blend,
-        default=_default(1.0),
+        default=_default(30.0),
         paper=_paper(0.02, 0.05, importance_window=7),
     )
 
@@ -174,7 +174,7 @@ def colorization(value=False):
         operator,
         Corruption(operator),
         consistency.scale_value if value else consistency.shift_luma,
-        default=_default(1.0),
+        default=_default(3.0),
         paper=_paper(0.02, 0.05),
     )
 
@@ -191,7 +191,7 @@ def super_resolution(factor=4, method="bicubic"):
         operator,
         Corruption(operator),
         consistency.BackProjection(operator),
-        default=_default(0.1),
+        default=_default(3.0),
         paper=_paper(0.0032, 0.0003),
         observed_range=(-0.25, 1.25),  # bicubic overshoots at edges
     )
