@@ -70,12 +70,12 @@ class GAN(keras.Model):
           discriminator_optimizer: a Keras optimizer.
           **kwargs: further arguments of `keras.Model.compile`. XLA is off unless asked for.
         """
-        # None, since Keras would otherwise add a third optimizer of its own.
-        super().compile(**{"optimizer": None, "jit_compile": False, **kwargs})
         self.generator_optimizer = generator_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5)
         self.discriminator_optimizer = discriminator_optimizer or keras.optimizers.Adam(
             2e-4, beta_1=0.5
         )
+        # Keras wants to know one optimizer; its default would be a third.
+        super().compile(**{"optimizer": self.generator_optimizer, "jit_compile": False, **kwargs})
         self.generator_optimizer.build(self.generator.trainable_variables)
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
 

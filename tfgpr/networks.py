@@ -12,6 +12,11 @@ _SMALLEST = 4  # side of the first feature map of G and of the last one of D
 IMAGE_SIZES = (32, 64, 128)
 
 
+def _normal():
+    # A new one for each layer: a shared one repeats its draws.
+    return keras.initializers.RandomNormal(stddev=0.02)
+
+
 def _stages(image_size):
     if image_size not in IMAGE_SIZES:
         raise InputError(f"Expected image_size in {IMAGE_SIZES}. Received: {image_size!r}.")
@@ -44,7 +49,6 @@ def dcgan_generator(
     """
     layers = keras.layers
     stages = _stages(image_size)
-    init = keras.initializers.RandomNormal(stddev=0.02)
     widths = [base_channels * 2**stage for stage in reversed(range(stages))]
 
     def activate(x):
@@ -54,7 +58,7 @@ def dcgan_generator(
 
     z = keras.Input([latent_dim], name="z")
     x = layers.Dense(
-        _SMALLEST**2 * widths[0], use_bias=not batch_norm, kernel_initializer=init, dtype=dtype
+        _SMALLEST**2 * widths[0], use_bias=not batch_norm, kernel_initializer=_normal(), dtype=dtype
     )(z)
     x = activate(layers.Reshape([_SMALLEST, _SMALLEST, widths[0]], dtype=dtype)(x))
     for stage, width in enumerate([*widths[1:], 3], start=1):
@@ -65,7 +69,7 @@ def dcgan_generator(
             strides=2,
             padding="same",
             use_bias=last or not batch_norm,
-            kernel_initializer=init,
+            kernel_initializer=_normal(),
             dtype=dtype,
         )(x)
         x = layers.Activation("tanh", dtype="float32")(x) if last else activate(x)
@@ -92,12 +96,12 @@ def dcgan_discriminator(
       batch_norm: normalise after each hidden layer but the first, as in DCGAN. With few
         images (here: 9,000) and no R1 it lets D memorise; see tfgpr.gan.
       spectral_norm: divide each weight by its largest singular value (Miyato et al. 2018).
+        Keras 2 cannot read back a `.keras` file with it; a prior's folder loads everywhere.
       dtype: a Keras dtype policy; weights and logits stay float32.
     Raises:
       InputError: an image size that is not offered.
     """
     layers = keras.layers
-    init = keras.initializers.RandomNormal(stddev=0.02)
 
     def normalised(layer, dtype=dtype):
         return layers.SpectralNormalization(layer, dtype=dtype) if spectral_norm else layer
@@ -113,7 +117,7 @@ def dcgan_discriminator(
                 strides=2,
                 padding="same",
                 use_bias=not norm,
-                kernel_initializer=init,
+                kernel_initializer=_normal(),
                 dtype=dtype,
             )
         )(x)
@@ -121,6 +125,6 @@ def dcgan_discriminator(
             x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype)(x)
         x = layers.LeakyReLU(0.2, dtype=dtype)(x)
     x = layers.Flatten(dtype=dtype)(x)
-    dense = layers.Dense(1, kernel_initializer=init, dtype="float32")
+    dense = layers.Dense(1, kernel_initializer=_normal(), dtype="float32")
     logits = normalised(dense, dtype="float32")(x)
     return keras.Model(images, logits, name="discriminator")
