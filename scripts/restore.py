@@ -21,6 +21,7 @@ flags.DEFINE_integer("iterations", None, "Steps of the search; the method's own 
 flags.DEFINE_integer("seed", 0, "Of the starts, and of the noise with --corrupt.", lower_bound=0)
 flags.DEFINE_enum("method", "default", ["default", "paper"], "How to search.")
 flags.DEFINE_boolean("corrupt", False, "Inputs are clean: degrade them first; report PSNR, SSIM.")
+flags.DEFINE_boolean("value", False, "Colorization: the gray image is V of HSV, not luma.")
 flags.DEFINE_enum(
     "crop",
     "auto",
@@ -37,8 +38,10 @@ def main(_):
     import tfgpr
     from tfgpr import files, observations, restore_files
 
+    if FLAGS.value and FLAGS.task != "colorization":
+        raise tfgpr.InputError(f"Expected --value with colorization only. Received: {FLAGS.task}.")
     files.require_free(FLAGS.output, FLAGS.overwrite)
-    task = tfgpr.tasks.TASKS[FLAGS.task]()
+    task = tfgpr.tasks.TASKS[FLAGS.task](**({"value": True} if FLAGS.value else {}))
     method = getattr(task, FLAGS.method)
     if FLAGS.iterations is not None:
         method = method.with_iterations(FLAGS.iterations)

@@ -101,6 +101,15 @@ def test_low_resolution_and_quantised_files_are_observations(prior_dir, faces, t
             assert np.abs(restored / 255 - np.round(clean / 255 * 4) / 4).max() < 0.13
 
 
+def test_colorization_from_the_value_keeps_the_value(prior_dir, faces, tmp_path):
+    arguments = ["--task=colorization", "--value", "--corrupt", f"--input={faces}"]
+    arguments += [f"--output={tmp_path / 'out'}", f"--model_dir={prior_dir}", "--iterations=5"]
+    assert run_script("scripts/restore.py", *arguments) in (0, None)
+    clean = images.read_image(faces / "face2.png").max(axis=-1).astype(int)
+    restored = images.read_image(tmp_path / "out" / "face2.png").max(axis=-1)
+    assert np.abs(restored - clean).max() <= 1
+
+
 def bad_inputs(tmp_path, faces):
     whole = (faces / "face0.png").read_bytes()
     (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
@@ -135,6 +144,7 @@ def bad_inputs(tmp_path, faces):
         "unknown flag": (["--tusk=denoising"], "tusk"),
         "wrong size": (["--crop=none", "--input={}/large.png"], "32x32"),
         "not quantised": (["--task=dequantization", "--nocorrupt"], "5 levels"),
+        "value without color": (["--value"], "colorization"),
         "stray argument": (["face.png"], "flags only"),
     }
 

@@ -7,6 +7,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import tensorflow as tf
 
 from tfgpr.errors import InputError
@@ -141,6 +142,18 @@ class Restoration:
     images: Any = None
     observed: Any = None
 
+    def columns(self, originals=None, rows=None):
+        """What a comparison picture shows, for `tfgpr.images.labelled_columns`.
+
+        Args:
+          originals: clean images for a last column, where they are known.
+          rows: only so many images; None: all.
+        """
+        columns = {"observed": self.observed, "G(z)": self.generated, "restored": self.images}
+        if originals is not None:
+            columns["original"] = originals
+        return {label: images[:rows] for label, images in columns.items()}
+
     def plot(self, originals=None, scale=2):
         """A comparison picture, a `PIL.Image`: observed, G(z), restored, and the originals.
 
@@ -148,12 +161,7 @@ class Restoration:
           originals: clean images to show in a last column, where they are known.
           scale: how much larger than the images the picture is.
         """
-        import PIL.Image
-
-        columns = {"observed": self.observed, "G(z)": self.generated, "restored": self.images}
-        if originals is not None:
-            columns["original"] = originals
-        return PIL.Image.fromarray(labelled_columns(columns, scale))
+        return PIL.Image.fromarray(labelled_columns(self.columns(originals), scale))
 
 
 class _Problem:

@@ -50,8 +50,9 @@ def restore_to_folder(restorer, loaded, output, batch_size=32, overwrite=False):
                 write_png(folder / f"{name}.png", image)
             rows += _report(loaded.names[part], result, originals, seconds)
             if first == 0:
-                columns = _columns(result, originals)
-        write_png(folder / "comparison.png", labelled_columns(columns))
+                columns = result.columns(originals, rows=_ROWS)
+        picture = labelled_columns(columns, scale=4 if count <= 4 else 2)
+        write_png(folder / "comparison.png", picture)
         report = {
             "tfgpr": __version__,
             "task": restorer.task.name,
@@ -63,13 +64,6 @@ def restore_to_folder(restorer, loaded, output, batch_size=32, overwrite=False):
         }
         write_json(folder / "report.json", report)
     return report
-
-
-def _columns(result, originals):
-    columns = {"observed": result.observed, "G(z)": result.generated, "restored": result.images}
-    if originals is not None:
-        columns["original"] = originals
-    return {name: images[:_ROWS] for name, images in columns.items()}
 
 
 def _report(names, result, originals, seconds):

@@ -5,6 +5,10 @@ Each function returns a `Task`, which `tfgpr.Restorer` and the scripts take.
 The published settings (`task.paper`) are those of the released code (1500 iterations as in
 the paper), converted from its images in [-1, 1] to ours in [0, 1]: half the lambda and twice
 the learning rate; for super-resolution also from its enlarged observation to the small one.
+
+The default settings were chosen on 24 held-out training faces (7,501 on). There the realism
+term gained 0.1 dB for inpainting at lambda = 30 (of 0, 3, 30, 100) and nothing for the other
+tasks (of 0 to 100), where it is left out and the discriminator is not evaluated.
 """
 
 import dataclasses
@@ -138,7 +142,7 @@ def _paper(learning_rate, weight, **settings):
     )
 
 
-def _default(weight, iterations=200, starts=2, **settings):
+def _default(weight, iterations=150, starts=2, **settings):
     return Method(
         optimizer=Adam(0.1, decay_steps=iterations),
         iterations=iterations,
@@ -174,7 +178,7 @@ def colorization(value=False):
         operator,
         Corruption(operator),
         consistency.scale_value if value else consistency.shift_luma,
-        default=_default(3.0),
+        default=_default(0.0),
         paper=_paper(0.02, 0.05),
     )
 
@@ -191,7 +195,7 @@ def super_resolution(factor=4, method="bicubic"):
         operator,
         Corruption(operator),
         consistency.BackProjection(operator),
-        default=_default(3.0),
+        default=_default(0.0),
         paper=_paper(0.0032, 0.0003),
         observed_range=(-0.25, 1.25),  # bicubic overshoots at edges
     )
@@ -209,7 +213,7 @@ def denoising(noise_stddev=0.1):
         operator,
         Corruption(operator, noise_stddev),
         consistency.keep,
-        default=_default(1.0, p=2),
+        default=_default(0.0, p=2),
         paper=_paper(0.0002, 0.015),
         observed_range=(-1.0, 2.0),
     )
@@ -226,7 +230,7 @@ def dequantization(steps=4):
         Identity(),
         Corruption(Quantize(steps)),
         consistency.ClipToCell(steps),
-        default=_default(1.0, p=2),
+        default=_default(0.0, p=2),
         paper=_paper(0.0002, 0.0005),
     )
 
