@@ -2,7 +2,5 @@
 
 from tfgpr.serving.client import RestoreClient
 from tfgpr.serving.export import export_savedmodel
-from tfgpr.serving.module import with_iterations
-from tfgpr.serving.versions import versions
 
-__all__ = ["RestoreClient", "export_savedmodel", "versions", "with_iterations"]
+__all__ = ["RestoreClient", "export_savedmodel"]

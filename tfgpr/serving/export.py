@@ -44,9 +44,7 @@ def export_savedmodel(
         raise InputError(f"Expected a default task in {names}. Received: {default_task!r}.")
     methods = {task.name: task.default for task in tasks}
     if iterations is not None:
-        methods = {
-            name: modules.with_iterations(method, iterations) for name, method in methods.items()
-        }
+        methods = {name: each.with_iterations(iterations) for name, each in methods.items()}
     with new_version(base, version) as (folder, made):
         module, signatures = modules.build(prior, tasks, methods, default_task, seed)
         tf.saved_model.save(module, str(folder), signatures=signatures)

@@ -16,7 +16,6 @@ weights, and no row of a batch looks at another. Inputs are checked in the graph
 fails the request with INVALID_ARGUMENT and a message that names it.
 """
 
-import dataclasses
 import struct
 
 import tensorflow as tf
@@ -26,14 +25,6 @@ from tfgpr.restoration import restore
 DEFAULT = "serving_default"
 PNG = "_png"
 _OUTPUTS = {"restored": "images", "generated": "generated", "latent": "latent", "loss": "loss"}
-
-
-def with_iterations(method, iterations):
-    """`method` with another number of iterations, and its rate decaying over just those."""
-    optimizer = method.optimizer
-    if getattr(optimizer, "decay_steps", None) is not None:
-        optimizer = dataclasses.replace(optimizer, decay_steps=iterations)
-    return dataclasses.replace(method, iterations=iterations, optimizer=optimizer)
 
 
 def build(prior, tasks, methods, default_task, seed=0):
@@ -75,9 +66,7 @@ def input_specs(prior, task):
     size = prior.image_size
     shapes = {"observed": task.measured_shape((size, size, 3))}
     shapes.update({name: (size, size, 1) for name in task.operator.conditions})
-    return {
-        name: tf.TensorSpec([None, *shape], tf.float32, name) for name, shape in shapes.items()
-    }
+    return {name: tf.TensorSpec([None, *shape], tf.float32, name) for name, shape in shapes.items()}
 
 
 def _restoration(prior, task, method, seed, specs):
