@@ -150,9 +150,8 @@ class RestoreClient:
 
     def signatures(self):
         """dict from each signature of the served version to its SignatureDef."""
-        request = self._apis.model_metadata.GetModelMetadataRequest(
-            metadata_field=["signature_def"]
-        )
+        messages = self._apis.model_metadata
+        request = messages.GetModelMetadataRequest(metadata_field=["signature_def"])
         self._address(request.model_spec)
         response = self._call(self._predictions.GetModelMetadata, request)
         packed = messages.SignatureDefMap()

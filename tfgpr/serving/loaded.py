@@ -14,7 +14,7 @@ from tfgpr.serving.module import DEFAULT
 _LONGEST_MESSAGE = 1024  # characters, of an error
 
 
-class Refusal(Exception):
+class RequestError(Exception):
     """A request that fails: the name of a gRPC status code, and what to say."""
 
     def __init__(self, code, message):
@@ -25,7 +25,7 @@ class Refusal(Exception):
 class LoadedVersion:
     """A SavedModel in a Session of its own.
 
-    `with` marks a request under way; `retire` closes the Session after the last one.
+    `begin` and `end` enclose each request; `retire` closes the Session after the last one.
 
     Args:
       path: the version's folder.
@@ -58,12 +58,13 @@ class LoadedVersion:
             log = self._apis.prediction_log.PredictionLog.FromString(record)
             self.predict(log.predict_log.request)
 
-    def __enter__(self):
+    def begin(self):
+        """A request is under way."""
         with self._lock:
             self._under_way += 1
-        return self
 
-    def __exit__(self, *_):
+    def end(self):
+        """A request has been answered."""
         with self._lock:
             self._under_way -= 1
         self._close_if_done()
@@ -90,11 +91,11 @@ class LoadedVersion:
         Returns:
           `tensorflow.serving.PredictResponse`.
         Raises:
-          Refusal: an unknown signature, wrong inputs, an expired deadline, a failed run.
+          RequestError: an unknown signature, wrong inputs, an expired deadline, a failed run.
         """
         name = request.model_spec.signature_name or DEFAULT
         if name not in self.signatures:
-            raise Refusal("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
+            raise RequestError("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
         signature = self.signatures[name]
         fetches = _fetches(signature, request.output_filter)
         outputs = self._run(fetches, _feeds(signature, request.inputs), seconds)
@@ -110,23 +111,23 @@ class LoadedVersion:
         options = None
         if seconds is not None:
             if seconds <= 0:
-                raise Refusal("DEADLINE_EXCEEDED", "The deadline had passed before the run.")
+                raise RequestError("DEADLINE_EXCEEDED", "The deadline had passed before the run.")
             options = tf.compat.v1.RunOptions(timeout_in_ms=math.ceil(1000 * seconds))
         try:
             return self._session.run(fetches, feeds, options=options)
         except tf.errors.OpError as error:
             codes = {each.value[0]: each.name for each in apis.load("grpc").grpc.StatusCode}
             message = error.message.split("\n\nOriginal stack trace")[0]
-            raise Refusal(codes[error.error_code], message[:_LONGEST_MESSAGE]) from error
+            raise RequestError(codes[error.error_code], message[:_LONGEST_MESSAGE]) from error
         except ValueError as error:  # of the wrong shape: Python notices before C++ does
-            raise Refusal("INVALID_ARGUMENT", str(error)) from error
+            raise RequestError("INVALID_ARGUMENT", str(error)) from error
 
 
 def _fetches(signature, output_filter):
     """dict from alias to tensor name: all outputs, or those that the request asks for."""
     unknown = set(output_filter) - set(signature.outputs)
     if unknown or len(set(output_filter)) != len(output_filter):
-        raise Refusal(
+        raise RequestError(
             "INVALID_ARGUMENT",
             f"Expected each output at most once, of {sorted(signature.outputs)}. Received: "
             f"{list(output_filter)}.",
@@ -140,7 +141,7 @@ def _feeds(signature, inputs):
     defaults = getattr(signature, "defaults", {})  # TensorFlow 2.15 does not know any
     given = {**{alias: defaults[alias] for alias in defaults}, **given}
     if set(given) != set(signature.inputs):
-        raise Refusal(
+        raise RequestError(
             "INVALID_ARGUMENT",
             f"Expected the inputs {sorted(signature.inputs)}. Received: {sorted(inputs)}.",
         )
@@ -149,7 +150,7 @@ def _feeds(signature, inputs):
         info = signature.inputs[alias]
         if proto.dtype != info.dtype:
             expected, received = (tf.as_dtype(each).name for each in (info.dtype, proto.dtype))
-            raise Refusal(
+            raise RequestError(
                 "INVALID_ARGUMENT", f"Expected {alias} as {expected}. Received: {received}."
             )
         feeds[info.name] = _array(alias, proto)
@@ -160,4 +161,4 @@ def _array(alias, proto):
     try:
         return np.asarray(tf.make_ndarray(proto))
     except (TypeError, ValueError) as error:
-        raise Refusal("INVALID_ARGUMENT", f"{alias} is no tensor: {error}") from error
+        raise RequestError("INVALID_ARGUMENT", f"{alias} is no tensor: {error}") from error

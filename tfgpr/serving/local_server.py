@@ -6,12 +6,12 @@ server-side batching, no REST and no access control. TF Serving is what producti
 """
 
 import concurrent.futures
-import pathlib
 import threading
 
 from tfgpr.errors import InputError
 from tfgpr.serving import apis
-from tfgpr.serving.loaded import LoadedVersion, Refusal
+from tfgpr.serving.live import LiveVersions
+from tfgpr.serving.loaded import RequestError
 from tfgpr.serving.versions import versions
 
 
@@ -60,7 +60,7 @@ class LocalServer:
             )
         self._poll_seconds = poll_seconds
         self._stopping = threading.Event()
-        self._models = Versions(base, model, num_versions, warm_up, log)
+        self._models = LiveVersions(base, model, num_versions, warm_up, log)
         pool = concurrent.futures.ThreadPoolExecutor(workers)
         options = [
             ("grpc.max_receive_message_length", -1),
@@ -122,94 +122,6 @@ class LocalServer:
             self._health.set(service, serving)
 
 
-class Versions:
-    """The versions of one model that are loaded, and the state of those that were.
-
-    Args:
-      base, model, num_versions, warm_up, log: as in `LocalServer`.
-    """
-
-    def __init__(self, base, model, num_versions=1, warm_up=True, log=print):
-        self.base = pathlib.Path(base)
-        self.model = model
-        self.states = {}  # version -> (name of the state, error message)
-        self._num_versions = num_versions
-        self._warm_up = warm_up
-        self._log = log
-        self._lock = threading.Lock()
-        self._loaded = {}
-
-    def follow(self):
-        """Loads versions that have appeared, then retires those that have to go."""
-        there = versions(self.base)
-        wanted = there[-self._num_versions :]
-        with self._lock:
-            absent = [number for number in wanted if number not in self._loaded]
-            # What failed is tried again only when it has been removed and written anew.
-            self._forget(there)
-        failed = [number for number in absent if self._failed(number) or not self._load(number)]
-        if not failed or not wanted:
-            for number in [number for number in self._loaded if number not in wanted]:
-                self._retire(number)
-
-    def _failed(self, number):
-        return self.states.get(number, ("", ""))[1] != ""
-
-    def _forget(self, there):
-        for number in [each for each in self.states if each not in there and self._failed(each)]:
-            del self.states[number]
-
-    def _load(self, number):
-        self.states[number] = ("LOADING", "")
-        try:
-            loaded = LoadedVersion(self.base / str(number), number, self._warm_up)
-        except Exception as error:  # whatever is wrong with the files: go on serving the others
-            self.states[number] = ("END", str(error) or repr(error))
-            self._log(f"Version {number} cannot be served: {error}")
-            return False
-        with self._lock:
-            self._loaded[number] = loaded
-            self.states[number] = ("AVAILABLE", "")
-        self._log(f"Version {number} is served.")
-        return True
-
-    def _retire(self, number):
-        def closed():
-            self.states[number] = ("END", "")
-            self._log(f"Version {number} is unloaded.")
-
-        with self._lock:
-            loaded = self._loaded.pop(number)
-            self.states[number] = ("UNLOADING", "")
-        loaded.retire(closed)
-
-    def close(self):
-        """Retires every version."""
-        for number in list(self._loaded):
-            self._retire(number)
-
-    def available(self):
-        """Whether any version is served."""
-        return bool(self._loaded)
-
-    def use(self, spec):
-        """The `LoadedVersion` that a ModelSpec asks for, entered: `with` it marks its end.
-
-        Raises:
-          Refusal: another model, or a version that is not served.
-        """
-        with self._lock:
-            if spec.name != self.model:
-                raise Refusal("NOT_FOUND", f"Servable not found for request: {spec.name}")
-            number = spec.version.value if spec.HasField("version") else None
-            number = max(self._loaded, default=None) if number is None else number
-            if number not in self._loaded:
-                raise Refusal(
-                    "NOT_FOUND", f"Servable not found for request: {spec.name}, version {number}"
-                )
-            return self._loaded[number].__enter__()
-
-
 def _servicers(models):
     """PredictionService and ModelService over `models`."""
     needed = apis.load(
@@ -220,34 +132,29 @@ def _servicers(models):
         def handle(self, request, context):
             try:
                 return answer(request, context)
-            except Refusal as refusal:
-                return context.abort(needed.grpc.StatusCode[refusal.code], str(refusal))
+            except RequestError as error:
+                return context.abort(needed.grpc.StatusCode[error.code], str(error))
 
         return handle
 
     def predict(request, context):
-        loaded = models.use(request.model_spec)
-        try:
+        with models.use(request.model_spec) as loaded:
             return loaded.predict(request, context.time_remaining())
-        finally:
-            loaded.__exit__()
 
     def metadata(request, context):
         del context
         if list(request.metadata_field) != ["signature_def"]:
-            raise Refusal("INVALID_ARGUMENT", "Expected metadata_field: signature_def.")
-        loaded = models.use(request.model_spec)
-        try:
-            response = needed.model_metadata.GetModelMetadataResponse()
-            response.model_spec.name = models.model
-            response.model_spec.version.value = loaded.version
-            packed = needed.model_metadata.SignatureDefMap()
-            for name, signature in loaded.signatures.items():
-                packed.signature_def[name].CopyFrom(signature)
-            response.metadata["signature_def"].Pack(packed)
-            return response
-        finally:
-            loaded.__exit__()
+            raise RequestError("INVALID_ARGUMENT", "Expected metadata_field: signature_def.")
+        with models.use(request.model_spec) as loaded:
+            number, signatures = loaded.version, loaded.signatures
+        response = needed.model_metadata.GetModelMetadataResponse()
+        response.model_spec.name = models.model
+        response.model_spec.version.value = number
+        packed = needed.model_metadata.SignatureDefMap()
+        for name, signature in signatures.items():
+            packed.signature_def[name].CopyFrom(signature)
+        response.metadata["signature_def"].Pack(packed)
+        return response
 
     def status(request, context):
         del context
@@ -256,7 +163,7 @@ def _servicers(models):
         if spec.HasField("version"):
             known = {number: known[number] for number in known if number == spec.version.value}
         if not known:
-            raise Refusal("NOT_FOUND", f"Could not find any versions of model {spec.name}")
+            raise RequestError("NOT_FOUND", f"Could not find any versions of model {spec.name}")
         response = needed.model_status.GetModelStatusResponse()
         for number, (state, message) in sorted(known.items()):
             entry = response.model_version_status.add(version=number)

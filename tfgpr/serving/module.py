@@ -65,7 +65,7 @@ def input_specs(prior, task):
     """The `tf.TensorSpec`s of a task's inputs by name: `observed`, then its conditions."""
     size = prior.image_size
     shapes = {"observed": task.measured_shape((size, size, 3))}
-    shapes.update({name: (size, size, 1) for name in task.operator.conditions})
+    shapes.update(dict.fromkeys(task.operator.conditions, (size, size, 1)))
     return {name: tf.TensorSpec([None, *shape], tf.float32, name) for name, shape in shapes.items()}
 
 
