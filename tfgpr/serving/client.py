@@ -148,6 +148,10 @@ class RestoreClient:
             name: list(value) if name.endswith("_bytes") else value for name, value in found.items()
         }
 
+    def image_size(self, task):
+        """Side of the images that `task` restores, in pixels."""
+        return _shape(self._signature(task).outputs["restored"])[0]
+
     def signatures(self):
         """dict from each signature of the served version to its SignatureDef."""
         messages = self._apis.model_metadata

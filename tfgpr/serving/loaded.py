@@ -12,6 +12,7 @@ from tfgpr.serving.export import WARMUP
 from tfgpr.serving.module import DEFAULT
 
 _LONGEST_MESSAGE = 1024  # characters, of an error
+_NO_DEADLINE = 1e6  # seconds; gRPC gives centuries where a client set none
 
 
 class RequestError(Exception):
@@ -109,7 +110,7 @@ class LoadedVersion:
 
     def _run(self, fetches, feeds, seconds):
         options = None
-        if seconds is not None:
+        if seconds is not None and seconds < _NO_DEADLINE:
             if seconds <= 0:
                 raise RequestError("DEADLINE_EXCEEDED", "The deadline had passed before the run.")
             options = tf.compat.v1.RunOptions(timeout_in_ms=math.ceil(1000 * seconds))
