@@ -3,7 +3,7 @@
 python export/export_savedmodel.py --output=models/tfgpr
 """
 
-from absl import flags
+from absl import flags, logging
 
 from tfgpr import commands
 
@@ -24,6 +24,7 @@ def main(_):
     from tfgpr import serving
     from tfgpr.prior import load_prior
 
+    logging.set_verbosity(logging.WARNING)  # TensorFlow names the folder before its renaming
     path = serving.export_savedmodel(
         load_prior(FLAGS.model_dir, FLAGS.dtype),
         FLAGS.output,

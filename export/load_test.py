@@ -1,0 +1,140 @@
+"""Load run against a server on this machine, beside the same restoration in process.
+
+python export/load_test.py --model_base_path=models/tfgpr
+"""
+
+import contextlib
+import ipaddress
+
+from absl import flags
+
+from tfgpr import commands
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("model_base_path", None, "Folder of the versions of the export.")
+flags.DEFINE_string("target", None, "HOST:PORT on this machine; default: a server of its own.")
+flags.DEFINE_string("model_dir", None, "Folder of the exported prior; default: the shipped one.")
+flags.DEFINE_string("task", "super_resolution", "What to restore.")
+flags.DEFINE_list("clients", ["1", "4", "16"], "How many requests at a time.")
+flags.DEFINE_list("batch_sizes", ["1", "16"], "Images in a request.")
+flags.DEFINE_integer("requests", 64, "Per setting at most.", 1, 10000)
+flags.DEFINE_float("seconds", 15.0, "No request of a setting starts later.", 0, 600)
+flags.DEFINE_string("output", None, "JSON file for the figures.")
+flags.mark_flags_as_required(["model_base_path"])
+
+
+def main(_):
+    import json
+    import pathlib
+
+    import numpy as np
+
+    import tfgpr
+    from tfgpr import files, serving
+    from tfgpr.serving import load
+    from tfgpr.serving.versions import versions
+
+    clients, batches = numbers("clients"), numbers("batch_sizes")
+    require_loopback()
+    with server() as target:
+        newest = pathlib.Path(FLAGS.model_base_path, str(versions(FLAGS.model_base_path)[-1]))
+        about = json.loads((newest / "metadata.json").read_text())
+        task = tfgpr.tasks.TASKS[FLAGS.task]()
+        size = about["prior"]["image_size"]
+        pictures = np.random.default_rng(0).random((max(batches), size, size, 3), np.float32)
+        conditions = {}
+        if "known" in task.operator.conditions:
+            conditions["known"] = tfgpr.tasks.center_hole(size)
+        observed = task.corruption(pictures, **conditions).numpy()
+
+        iterations = about["tasks"][task.name]["iterations"]
+        method = task.default.with_iterations(iterations)
+        prior = tfgpr.load_prior(FLAGS.model_dir, "float32")
+        restorer = tfgpr.Restorer(prior, task, method, about["seed"])
+        print(f"{task.name}, {iterations} iterations, {size}x{size} pixels")
+        print(f"{'':24} requests  req/s  images/s   p50 s   p95 s   p99 s")
+        rows = []
+
+        def run(where, restore, count, batch):
+            restore()  # whatever happens only once
+            row = load.measure(restore, count, batch, FLAGS.seconds, FLAGS.requests)
+            rows.append({"where": where, "clients": count, "batch": batch, **row})
+            print(
+                f"{where:9} {count:3d} x batch {batch:2d} {row['requests']:9d} "
+                f"{row['requests_per_second']:6.2f} {row['images_per_second']:9.2f} "
+                f"{row['p50']:7.3f} {row['p95']:7.3f} {row['p99']:7.3f}",
+                flush=True,
+            )
+
+        for batch in batches:
+            y = observed[:batch]
+            run("process", lambda y=y: restorer.restore(y, **conditions), 1, batch)
+        for batch in batches:
+            y = observed[:batch]
+            with serving.RestoreClient(target, deadline=600.0, batch_size=batch) as client:
+                for count in clients:
+                    run(
+                        "server",
+                        lambda c=client, y=y: c.restore(task.name, y, **conditions),
+                        count,
+                        batch,
+                    )
+    if FLAGS.output:
+        files.write_json(FLAGS.output, {"export": about, "runs": rows})
+
+
+def numbers(name):
+    from tfgpr.errors import InputError
+
+    values = FLAGS[name].value
+    if not values or not all(value.isdecimal() and 1 <= int(value) <= 64 for value in values):
+        raise InputError(f"Expected --{name} as numbers from 1 to 64. Received: {values}.")
+    return [int(value) for value in values]
+
+
+def require_loopback():
+    from tfgpr.errors import InputError
+
+    if FLAGS.target is None:
+        return
+    host = FLAGS.target.rpartition(":")[0].strip("[]")
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(host).is_loopback:
+            return
+    if host != "localhost":
+        raise InputError(
+            f"Expected a server on this machine, such as localhost:8500. Received: {FLAGS.target}; "
+            "other people's servers are not for load runs."
+        )
+
+
+@contextlib.contextmanager
+def server():
+    """Yields the address of the server: --target, or one in a process of its own."""
+    import pathlib
+    import subprocess
+    import sys
+
+    from tfgpr.errors import InputError
+
+    if FLAGS.target is not None:
+        yield FLAGS.target
+        return
+    script = pathlib.Path(__file__).with_name("local_server.py")
+    flags_of_it = [f"--model_base_path={FLAGS.model_base_path}", "--port=0", "--poll_seconds=0"]
+    process = subprocess.Popen(
+        [sys.executable, script, *flags_of_it, "--nowarm_up"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        for line in process.stdout:
+            if line.startswith("Listening on "):
+                yield line.split()[2]
+                return
+        raise InputError(f"The server ended with exit code {process.wait()}; see above.")
+    finally:
+        process.terminate()
+        process.wait()
+
+
+if __name__ == "__main__":
+    commands.run(main)
