@@ -27,11 +27,8 @@ def main(_):
     import json
     import pathlib
 
-    import numpy as np
-
     import tfgpr
     from tfgpr import files, serving
-    from tfgpr.serving import load
     from tfgpr.serving.versions import versions
 
     clients, batches = numbers("clients"), numbers("batch_sizes")
@@ -41,46 +38,58 @@ def main(_):
         about = json.loads((newest / "metadata.json").read_text())
         task = tfgpr.tasks.TASKS[FLAGS.task]()
         size = about["prior"]["image_size"]
-        pictures = np.random.default_rng(0).random((max(batches), size, size, 3), np.float32)
-        conditions = {}
-        if "known" in task.operator.conditions:
-            conditions["known"] = tfgpr.tasks.center_hole(size)
-        observed = task.corruption(pictures, **conditions).numpy()
-
         iterations = about["tasks"][task.name]["iterations"]
-        method = task.default.with_iterations(iterations)
-        prior = tfgpr.load_prior(FLAGS.model_dir, "float32")
-        restorer = tfgpr.Restorer(prior, task, method, about["seed"])
+        restorer = tfgpr.Restorer(
+            tfgpr.load_prior(FLAGS.model_dir, "float32"),
+            task,
+            task.default.with_iterations(iterations),
+            about["seed"],
+        )
+        inputs = observe(task, size, max(batches))
         print(f"{task.name}, {iterations} iterations, {size}x{size} pixels")
-        print(f"{'':24} requests  req/s  images/s   p50 s   p95 s   p99 s")
+        print(f"{'':21} requests  req/s  images/s   p50 s   p95 s   p99 s")
         rows = []
-
-        def run(where, restore, count, batch):
-            restore()  # whatever happens only once
-            row = load.measure(restore, count, batch, FLAGS.seconds, FLAGS.requests)
-            rows.append({"where": where, "clients": count, "batch": batch, **row})
-            print(
-                f"{where:9} {count:3d} x batch {batch:2d} {row['requests']:9d} "
-                f"{row['requests_per_second']:6.2f} {row['images_per_second']:9.2f} "
-                f"{row['p50']:7.3f} {row['p95']:7.3f} {row['p99']:7.3f}",
-                flush=True,
-            )
-
         for batch in batches:
-            y = observed[:batch]
-            run("process", lambda y=y: restorer.restore(y, **conditions), 1, batch)
+            part = {name: value[:batch] for name, value in inputs.items()}
+            rows.append(measure("process", lambda part=part: restorer.restore(**part), 1, batch))
         for batch in batches:
-            y = observed[:batch]
+            part = {name: value[:batch] for name, value in inputs.items()}
             with serving.RestoreClient(target, deadline=600.0, batch_size=batch) as client:
                 for count in clients:
-                    run(
-                        "server",
-                        lambda c=client, y=y: c.restore(task.name, y, **conditions),
-                        count,
-                        batch,
-                    )
+
+                    def restore(client=client, part=part):
+                        client.restore(task.name, **part)
+
+                    rows.append(measure("server", restore, count, batch))
     if FLAGS.output:
         files.write_json(FLAGS.output, {"export": about, "runs": rows})
+
+
+def observe(task, size, count):
+    """Observations of random pictures: the work does not depend on what they show."""
+    import numpy as np
+
+    from tfgpr.tasks import center_hole
+
+    pictures = np.random.default_rng(0).random((count, size, size, 3), np.float32)
+    conditions = {}
+    if "known" in task.operator.conditions:
+        conditions["known"] = np.repeat(center_hole(size), count, axis=0)
+    return {"observed": task.corruption(pictures, **conditions).numpy(), **conditions}
+
+
+def measure(where, restore, clients, batch):
+    from tfgpr.serving import load
+
+    restore()  # whatever happens only once
+    row = load.measure(restore, clients, batch, FLAGS.seconds, FLAGS.requests)
+    print(
+        f"{where:7} {clients:2d} x batch {batch:2d} {row['requests']:8d} "
+        f"{row['requests_per_second']:6.2f} {row['images_per_second']:9.2f} "
+        f"{row['p50']:7.3f} {row['p95']:7.3f} {row['p99']:7.3f}",
+        flush=True,
+    )
+    return {"where": where, "clients": clients, "batch": batch, **row}
 
 
 def numbers(name):

@@ -1,6 +1,7 @@
 """The client and the development server: batches, failures, new versions, health."""
 
 import concurrent.futures
+import os
 import pathlib
 import shutil
 import subprocess
@@ -21,12 +22,29 @@ from tfgpr.serving.local_server import LocalServer
 ROOT = pathlib.Path(__file__).parent.parent
 
 
+def run(script, *flags):
+    return subprocess.run(
+        [sys.executable, ROOT / "export" / script, *flags],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
 @pytest.fixture(scope="module")
 def base(tiny_prior, tmp_path_factory):
-    base = tmp_path_factory.mktemp("served") / "tfgpr"
-    tasks = [tfgpr.tasks.super_resolution(), tfgpr.tasks.inpainting()]
-    export_savedmodel(tiny_prior, base, iterations=2, default_task="super_resolution", tasks=tasks)
-    return base
+    folder = tmp_path_factory.mktemp("served")
+    tiny_prior.save(folder / "prior")
+    finished = run(
+        "export_savedmodel.py",
+        f"--output={folder / 'tfgpr'}",
+        f"--model_dir={folder / 'prior'}",
+        "--default_task=super_resolution",
+        "--iterations=2",
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert str(folder / "tfgpr" / "1") in finished.stdout
+    return folder / "tfgpr"
 
 
 def quiet(base, **settings):
@@ -255,7 +273,7 @@ def test_versions_roll_forward_and_back_without_a_failed_request(tiny_prior, tmp
             time.sleep(0.02)
 
     with (
-        quiet(served, poll_seconds=0.05, warm_up=True) as server,
+        quiet(served, poll_seconds=0.05) as server,
         RestoreClient(f"localhost:{server.port}", retries=0) as client,
         concurrent.futures.ThreadPoolExecutor(2) as pool,
     ):
@@ -285,18 +303,29 @@ def test_versions_roll_forward_and_back_without_a_failed_request(tiny_prior, tmp
     assert {np.array_equal(answer, expected[1]) for answer in answers} == {True, False}
 
 
+def test_a_version_is_warmed_up_before_it_is_served(tiny_prior, tmp_path, monkeypatch):
+    task = tfgpr.tasks.denoising()
+    path = export_savedmodel(
+        tiny_prior, tmp_path, iterations=1, default_task=task.name, tasks=[task]
+    )
+    ran = []
+    predict = loaded.LoadedVersion.predict
+
+    def watched(self, request, seconds=None):
+        answer = predict(self, request, seconds)
+        ran.append(
+            (request.model_spec.signature_name, len(tf.make_ndarray(answer.outputs["loss"])))
+        )
+        return answer
+
+    monkeypatch.setattr(loaded.LoadedVersion, "predict", watched)
+    loaded.LoadedVersion(path, 1)
+    assert ran == [("denoising", 1), ("denoising_png", 1), ("serving_default", 1)]
+
+
 def test_a_folder_without_versions_is_refused(tmp_path):
     with pytest.raises(InputError, match="export_savedmodel"):
         quiet(tmp_path)
-
-
-def run(script, *flags):
-    return subprocess.run(
-        [sys.executable, ROOT / "export" / script, *flags],
-        capture_output=True,
-        text=True,
-        env={"PYTHONPATH": str(ROOT), "PATH": "", "CUDA_VISIBLE_DEVICES": ""},
-    )
 
 
 def test_the_command_restores_a_folder(server, tmp_path, rng):
