@@ -37,17 +37,9 @@ def build(prior, tasks, methods, default_task, seed=0):
       default_task: name of the task that `serving_default` restores.
       seed: of the starts.
     Returns:
-      `(module, signatures)` for `tf.saved_model.save`: a `tf.Module` that tracks the weights,
-      each once, and a dict of concrete functions.
+      `(module, signatures)` for `tf.saved_model.save`: a `tf.Module` that tracks the weights
+      that any signature reads, each once, and a dict of concrete functions.
     """
-    module = tf.Module()
-    # By an explicit list: a Session cannot find the variables of a Keras 3 model hung on a
-    # tf.Module, and the layers of a Keras 2 model would drag their own functions along.
-    module.weights = [
-        variable if isinstance(variable, tf.Variable) else variable.value
-        for network in (prior.generator, prior.discriminator)
-        for variable in network.variables
-    ]
     signatures = {}
     for task in tasks:
         specs = input_specs(prior, task)
@@ -58,6 +50,11 @@ def build(prior, tasks, methods, default_task, seed=0):
         }
         signatures[task.name + PNG] = _of_png(function, specs).get_concrete_function(**encoded)
     signatures[DEFAULT] = signatures[default_task]
+    module = tf.Module()
+    # By an explicit list: a Session cannot find the variables of a Keras 3 model hung on a
+    # tf.Module, and the layers of a Keras 2 model would drag their own functions along.
+    read = {id(variable): variable for each in signatures.values() for variable in each.variables}
+    module.weights = list(read.values())
     return module, signatures
 
 

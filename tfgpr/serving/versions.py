@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 import time
@@ -18,9 +19,8 @@ def versions(base):
     base = pathlib.Path(base)
     if not base.is_dir():
         return []
-    return sorted(
-        int(each.name) for each in base.iterdir() if each.name.isdecimal() and each.is_dir()
-    )
+    names = [each.name for each in base.iterdir() if each.is_dir()]
+    return sorted(int(name) for name in names if re.fullmatch("[1-9][0-9]*", name))
 
 
 @contextlib.contextmanager
