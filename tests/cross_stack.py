@@ -17,7 +17,7 @@ sys.path[:0] = [str(TESTS), str(TESTS.parent)]
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from conftest import make_tiny_prior  # noqa: E402
-from test_serving import OUTPUTS, WAYS, in_python, observe  # noqa: E402
+from test_serving import OUTPUTS, WAYS, in_python, named, observe  # noqa: E402
 
 from tfgpr.serving import export_savedmodel  # noqa: E402
 from tfgpr.tasks import TASKS  # noqa: E402
@@ -30,10 +30,9 @@ def write(folder):
     export_savedmodel(prior, folder / "tfgpr", iterations=ITERATIONS)
     answers = {}
     for name, make in TASKS.items():
-        task = make()
+        task = named(make, ITERATIONS)
         inputs = observe(task, 3)
-        method = task.default.with_iterations(ITERATIONS)
-        for kind, arrays in (("in", inputs), ("out", in_python(prior, task, inputs, method))):
+        for kind, arrays in (("in", inputs), ("out", in_python(prior, task, inputs))):
             answers.update({f"{name}/{kind}/{key}": value for key, value in arrays.items()})
     np.savez(folder / "answers.npz", **answers, tensorflow=tf.__version__)
     print(f"TensorFlow {tf.__version__} wrote {folder}")

@@ -1,6 +1,7 @@
 """The export: four ways of running it against the Python API, its checks, what is in it."""
 
 import concurrent.futures
+import dataclasses
 import importlib.util
 import io
 import json
@@ -19,14 +20,26 @@ from tfgpr.serving import RestoreClient, apis, export_savedmodel
 from tfgpr.serving.local_server import LocalServer
 from tfgpr.tasks import TASKS, center_hole
 
-ITERATIONS = 10
 OUTPUTS = ("restored", "generated", "latent", "loss")
+
+
+def named(make, iterations, name=None):
+    """A task whose default has so many iterations, perhaps under another name."""
+    task = make()
+    method = task.default.with_iterations(iterations or task.default.iterations)
+    return dataclasses.replace(task, default=method, name=name or task.name)
+
+
+SERVED = [named(make, 10) for make in TASKS.values()] + [
+    named(tfgpr.tasks.inpainting, 1, "once"),
+    named(tfgpr.tasks.inpainting, None, "default"),
+]
 
 
 @pytest.fixture(scope="module")
 def base(tiny_prior, tmp_path_factory):
     base = tmp_path_factory.mktemp("served") / "tfgpr"
-    export_savedmodel(tiny_prior, base, iterations=ITERATIONS, default_task="denoising")
+    export_savedmodel(tiny_prior, base, default_task="denoising", tasks=SERVED)
     return base
 
 
@@ -57,8 +70,8 @@ def observe(task, count, seed=0):
     return {"observed": observed, **conditions}
 
 
-def in_python(prior, task, inputs, method):
-    result = tfgpr.Restorer(prior, task, method).restore(**inputs)
+def in_python(prior, task, inputs):
+    result = tfgpr.Restorer(prior, task).restore(**inputs)
     return {"restored": result.images} | {name: getattr(result, name) for name in OUTPUTS[1:]}
 
 
@@ -136,27 +149,32 @@ def assert_same(found, expected):
         np.testing.assert_allclose(found[name], expected[name], 1e-4, 1e-4, err_msg=name)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_every_task_runs_as_in_python(way, path, client, tiny_prior):
-    tasks = [make() for make in TASKS.values()]
-    requests = [(task.name, observe(task, 3)) for task in tasks]
-    running = way == "by_grpc"  # the server that the other tests use, too
-    answers = list(through(client, requests) if running else WAYS[way](path, requests))
-    assert len(answers) == len(tasks)
-    for task, (_, inputs), found in zip(tasks, requests, answers):
-        method = task.default.with_iterations(ITERATIONS)
-        assert_same(found, in_python(tiny_prior, task, inputs, method))
+@pytest.fixture(scope="module")
+def expected(tiny_prior):
+    """Observations of each task, and what Python makes of them."""
+    inputs = [observe(task, 3) for task in SERVED]
+    return inputs, [in_python(tiny_prior, *pair) for pair in zip(SERVED, inputs)]
 
 
-@pytest.mark.parametrize("iterations", [1, None])
-def test_one_iteration_and_the_default_number(iterations, tiny_prior, tmp_path):
-    task = tfgpr.tasks.inpainting()
-    method = task.default if iterations is None else task.default.with_iterations(iterations)
-    path = export_savedmodel(tiny_prior, tmp_path / "served", iterations=iterations, tasks=[task])
-    inputs = observe(task, 2)
-    expected = in_python(tiny_prior, task, inputs, method)
-    for way in WAYS.values():
-        assert_same(next(iter(way(path, [("serving_default", inputs)]))), expected)
+@pytest.fixture(scope="module")
+def c_api_answers(path, expected):
+    """What the C API answers: to good input, then to each of WRONG_SHAPES."""
+    requests = [(task.name, inputs) for task, inputs in zip(SERVED, expected[0])]
+    requests += [("inpainting", BAD[why]) for why in WRONG_SHAPES]
+    return list(by_c_api(path, requests))
+
+
+@pytest.mark.parametrize("way", ["by_loading", "by_session", "by_c_api", "by_grpc"])
+def test_every_task_and_length_runs_as_in_python(way, path, expected, request):
+    requests = [(task.name, inputs) for task, inputs in zip(SERVED, expected[0])]
+    if way == "by_c_api":
+        answers = request.getfixturevalue("c_api_answers")[: len(SERVED)]
+    elif way == "by_grpc":
+        answers = through(request.getfixturevalue("client"), requests)
+    else:
+        answers = WAYS[way](path, requests)
+    for found, answer in zip(answers, expected[1], strict=True):
+        assert_same(found, answer)
 
 
 def test_batch_mates_and_position_do_not_matter(client):
@@ -172,9 +190,9 @@ def test_batch_mates_and_position_do_not_matter(client):
 
 
 def test_concurrent_requests_equal_serial_ones_exactly(client):
-    tasks = [make() for make in TASKS.values()]
+    tasks = SERVED[:5]
     distinct = [
-        (task.name, observe(task, 1 + seed % 3, seed)) for task in tasks for seed in range(8)
+        (task.name, observe(task, 1 + seed % 2, seed)) for task in tasks for seed in range(8)
     ]
     serial = [client.restore(name, **inputs) for name, inputs in distinct]
     order = np.random.default_rng(0).permutation(np.repeat(np.arange(len(distinct)), 5))
@@ -234,6 +252,7 @@ BAD = {
     "too few masks": changed(GOOD, known=lambda known: known[:1]),
     "three-channel mask": changed(GOOD, known=lambda known: np.repeat(known, 3, axis=3)),
 }
+WRONG_SHAPES = ["wrong size", "one pixel, which would broadcast"]
 
 
 def refused(server, signature, inputs, **settings):
@@ -260,14 +279,13 @@ def test_bad_input_is_refused_by_name(server, why):
     assert culprit in text
 
 
-def test_the_graph_itself_refuses_wrong_shapes(path):
+def test_the_graph_itself_refuses_wrong_shapes(c_api_answers):
     """A C++ Session, unlike Python's, compares no shape before it runs."""
-    names = [why for why in BAD if why in ("wrong size", "one pixel, which would broadcast")]
-    answers = by_c_api(path, [("inpainting", BAD[why]) for why in names])
-    for answer in answers:
+    for answer in c_api_answers[len(SERVED) :]:
         text = str(answer["error"])
         assert text.startswith("3: ")  # INVALID_ARGUMENT
         assert "observed" in text
+    assert len(c_api_answers) == len(SERVED) + len(WRONG_SHAPES)
 
 
 @pytest.mark.parametrize(
@@ -284,7 +302,8 @@ def test_bad_png_is_refused_by_name(server, file):
 
 def test_every_input_and_output_has_the_batch_first(path):
     signatures = {name: each for name, each in signature_defs(path).items() if each.method_name}
-    assert set(signatures) == {*TASKS, *(f"{name}_png" for name in TASKS), "serving_default"}
+    names = [task.name for task in SERVED]
+    assert set(signatures) == {*names, *(f"{name}_png" for name in names), "serving_default"}
     for signature in signatures.values():
         for side in (signature.inputs, signature.outputs):
             for info in side.values():
@@ -343,6 +362,5 @@ def test_metadata_tells_what_was_exported(path, tiny_prior):
     assert about["tensorflow"] == tf.__version__
     assert about["prior"]["image_size"] == tiny_prior.image_size
     assert about["default_task"] == "denoising"
-    assert {name: each["iterations"] for name, each in about["tasks"].items()} == dict.fromkeys(
-        TASKS, ITERATIONS
-    )
+    iterations = {name: each["iterations"] for name, each in about["tasks"].items()}
+    assert iterations == dict.fromkeys(TASKS, 10) | {"once": 1, "default": 200}
