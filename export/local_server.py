@@ -5,7 +5,7 @@ python export/local_server.py --model_base_path=models/tfgpr --port=8500
 
 import signal
 
-from absl import flags
+from absl import flags, logging
 
 from tfgpr import commands
 
@@ -23,6 +23,8 @@ flags.mark_flags_as_required(["model_base_path"])
 
 def main(_):
     from tfgpr.serving.local_server import LocalServer
+
+    logging.set_verbosity(logging.WARNING)
 
     def say(line):
         print(line, flush=True)
