@@ -1,0 +1,149 @@
+"""Load run against a server on this machine, beside the same restoration in process.
+
+python export/load_test.py --model_base_path=models/tfgpr
+"""
+
+import contextlib
+import ipaddress
+
+from absl import flags
+
+from tfgpr import commands
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("model_base_path", None, "Folder of the versions of the export.")
+flags.DEFINE_string("target", None, "HOST:PORT on this machine; default: a server of its own.")
+flags.DEFINE_string("model_dir", None, "Folder of the exported prior; default: the shipped one.")
+flags.DEFINE_string("task", "super_resolution", "What to restore.")
+flags.DEFINE_list("clients", ["1", "4", "16"], "How many requests at a time.")
+flags.DEFINE_list("batch_sizes", ["1", "16"], "Images in a request.")
+flags.DEFINE_integer("requests", 64, "Per setting at most.", 1, 10000)
+flags.DEFINE_float("seconds", 15.0, "No request of a setting starts later.", 0, 600)
+flags.DEFINE_string("output", None, "JSON file for the figures.")
+flags.mark_flags_as_required(["model_base_path"])
+
+
+def main(_):
+    import json
+    import pathlib
+
+    import tfgpr
+    from tfgpr import files, serving
+    from tfgpr.serving.versions import versions
+
+    clients, batches = numbers("clients"), numbers("batch_sizes")
+    require_loopback()
+    with server() as target:
+        newest = pathlib.Path(FLAGS.model_base_path, str(versions(FLAGS.model_base_path)[-1]))
+        about = json.loads((newest / "metadata.json").read_text())
+        task = tfgpr.tasks.TASKS[FLAGS.task]()
+        size = about["prior"]["image_size"]
+        iterations = about["tasks"][task.name]["iterations"]
+        restorer = tfgpr.Restorer(
+            tfgpr.load_prior(FLAGS.model_dir, "float32"),
+            task,
+            task.default.with_iterations(iterations),
+            about["seed"],
+        )
+        inputs = observe(task, size, max(batches))
+        print(f"{task.name}, {iterations} iterations, {size}x{size} pixels")
+        print(f"{'':21} requests  req/s  images/s   p50 s   p95 s   p99 s")
+        rows = []
+        for batch in batches:
+            part = {name: value[:batch] for name, value in inputs.items()}
+            rows.append(measure("process", lambda part=part: restorer.restore(**part), 1, batch))
+        for batch in batches:
+            part = {name: value[:batch] for name, value in inputs.items()}
+            with serving.RestoreClient(target, deadline=600.0, batch_size=batch) as client:
+                for count in clients:
+
+                    def restore(client=client, part=part):
+                        client.restore(task.name, **part)
+
+                    rows.append(measure("server", restore, count, batch))
+    if FLAGS.output:
+        files.write_json(FLAGS.output, {"export": about, "runs": rows})
+
+
+def observe(task, size, count):
+    """Observations of random pictures: the work does not depend on what they show."""
+    import numpy as np
+
+    from tfgpr.tasks import center_hole
+
+    pictures = np.random.default_rng(0).random((count, size, size, 3), np.float32)
+    conditions = {}
+    if "known" in task.operator.conditions:
+        conditions["known"] = np.repeat(center_hole(size), count, axis=0)
+    return {"observed": task.corruption(pictures, **conditions).numpy(), **conditions}
+
+
+def measure(where, restore, clients, batch):
+    from tfgpr.serving import load
+
+    restore()  # whatever happens only once
+    row = load.measure(restore, clients, batch, FLAGS.seconds, FLAGS.requests)
+    print(
+        f"{where:7} {clients:2d} x batch {batch:2d} {row['requests']:8d} "
+        f"{row['requests_per_second']:6.2f} {row['images_per_second']:9.2f} "
+        f"{row['p50']:7.3f} {row['p95']:7.3f} {row['p99']:7.3f}",
+        flush=True,
+    )
+    return {"where": where, "clients": clients, "batch": batch, **row}
+
+
+def numbers(name):
+    from tfgpr.errors import InputError
+
+    values = FLAGS[name].value
+    if not values or not all(value.isdecimal() and 1 <= int(value) <= 64 for value in values):
+        raise InputError(f"Expected --{name} as numbers from 1 to 64. Received: {values}.")
+    return [int(value) for value in values]
+
+
+def require_loopback():
+    from tfgpr.errors import InputError
+
+    if FLAGS.target is None:
+        return
+    host = FLAGS.target.rpartition(":")[0].strip("[]")
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(host).is_loopback:
+            return
+    if host != "localhost":
+        raise InputError(
+            f"Expected a server on this machine, such as localhost:8500. Received: {FLAGS.target}; "
+            "other people's servers are not for load runs."
+        )
+
+
+@contextlib.contextmanager
+def server():
+    """Yields the address of the server: --target, or one in a process of its own."""
+    import pathlib
+    import subprocess
+    import sys
+
+    from tfgpr.errors import InputError
+
+    if FLAGS.target is not None:
+        yield FLAGS.target
+        return
+    script = pathlib.Path(__file__).with_name("local_server.py")
+    flags_of_it = [f"--model_base_path={FLAGS.model_base_path}", "--port=0", "--poll_seconds=0"]
+    process = subprocess.Popen(
+        [sys.executable, script, *flags_of_it, "--nowarm_up"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        for line in process.stdout:
+            if line.startswith("Listening on "):
+                yield line.split()[2]
+                return
+        raise InputError(f"The server ended with exit code {process.wait()}; see above.")
+    finally:
+        process.terminate()
+        process.wait()
+
+
+if __name__ == "__main__":
+    commands.run(main)

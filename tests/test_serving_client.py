@@ -1,0 +1,345 @@
+"""The client and the development server: batches, failures, new versions, health."""
+
+import concurrent.futures
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfgpr
+from tfgpr import images
+from tfgpr.errors import InputError
+from tfgpr.serving import RestoreClient, apis, export_savedmodel, loaded
+from tfgpr.serving.local_server import LocalServer
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def run(script, *flags):
+    return subprocess.run(
+        [sys.executable, ROOT / "export" / script, *flags],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+@pytest.fixture(scope="module")
+def base(tiny_prior, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served")
+    tiny_prior.save(folder / "prior")
+    finished = run(
+        "export_savedmodel.py",
+        f"--output={folder / 'tfgpr'}",
+        f"--model_dir={folder / 'prior'}",
+        "--default_task=super_resolution",
+        "--iterations=2",
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert str(folder / "tfgpr" / "1") in finished.stdout
+    return folder / "tfgpr"
+
+
+def quiet(base, **settings):
+    return LocalServer(base, **{"warm_up": False, "log": lambda line: None, **settings})
+
+
+@pytest.fixture(scope="module")
+def server(base):
+    with quiet(base, poll_seconds=0) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server):
+    with RestoreClient(f"localhost:{server.port}") as client:
+        yield client
+
+
+def small(count, seed=0):
+    return np.random.default_rng(seed).random((count, 8, 8, 3), np.float32)
+
+
+def predict(server, seconds=60, model="tfgpr", signature="", inputs=None, **settings):
+    """A bare Predict, without the client."""
+    needed = apis.load("grpc", "predict", "prediction_service")
+    request = needed.predict.PredictRequest(**settings)
+    request.model_spec.name = model
+    request.model_spec.signature_name = signature
+    for name, value in (inputs or {"observed": small(1)}).items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+    with needed.grpc.insecure_channel(f"localhost:{server.port}") as channel:
+        stub = needed.prediction_service.PredictionServiceStub(channel)
+        return stub.Predict(request, timeout=seconds)
+
+
+def code_of(function, *args, **kwargs):
+    with pytest.raises(apis.load("grpc").grpc.RpcError) as caught:
+        function(*args, **kwargs)
+    return caught.value.code().name
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_a_large_batch_is_split_and_put_together_in_order(server, concurrency):
+    observed = small(11)
+    done = []
+    target = f"localhost:{server.port}"
+    with RestoreClient(target, batch_size=3, concurrency=concurrency) as client:
+        result = client.restore(
+            "super_resolution", observed, progress=lambda *counts: done.append(counts)
+        )
+    assert done[-1] == (11, 11)
+    assert len(done) == 4
+    with RestoreClient(target, batch_size=16) as client:
+        whole = client.restore("super_resolution", observed)
+    np.testing.assert_array_equal(result.observed, observed)
+    np.testing.assert_allclose(result.images, whole.images, atol=1e-4)
+    np.testing.assert_allclose(result.loss, whole.loss, rtol=1e-4)
+
+
+def test_a_batch_above_the_message_limit_is_split(client, monkeypatch):
+    sizes = []
+    call = client._predictions.Predict
+    monkeypatch.setattr(
+        client._predictions, "Predict", lambda r, timeout: sizes.append(r.ByteSize()) or call(r)
+    )
+    monkeypatch.setattr("tfgpr.serving.client._MESSAGE_LIMIT", 100_000)  # of the answers, too
+    client.restore("super_resolution", small(9))
+    assert len(sizes) == 3  # 4 x (2 x 32 x 32 x 3 + 6 + 1) bytes for each image
+
+
+def test_uint8_and_one_mask_for_all_are_taken(client):
+    observed = np.full([3, 32, 32, 3], 128, np.uint8)
+    result = client.restore("inpainting", observed, known=tfgpr.tasks.center_hole(32))
+    assert result.images.shape == (3, 32, 32, 3)
+    assert result.images[0, 0, 0, 0] == np.float32(128 / 255)
+    assert result.plot().size[0] > 32
+
+
+@pytest.mark.parametrize(
+    ("settings", "task", "message"),
+    [
+        ({}, "colourisation", "super_resolution"),
+        ({"model": "other"}, "super_resolution", "'other'"),
+        ({"version": 7}, "super_resolution", "version 7"),
+        ({"deadline": 1e-3}, "super_resolution", "within 0.001 s"),
+    ],
+)
+def test_what_is_not_served_is_one_clear_error(server, settings, task, message):
+    with (
+        RestoreClient(f"localhost:{server.port}", **settings) as client,
+        pytest.raises(InputError, match=message),
+    ):
+        client.restore(task, small(1))
+
+
+def test_wrong_inputs_are_named(client):
+    with pytest.raises(InputError, match="shape"):
+        client.restore("super_resolution", np.zeros([1, 32, 32, 3], np.float32))
+    with pytest.raises(InputError, match="known"):
+        client.restore("inpainting", np.zeros([1, 32, 32, 3], np.float32))
+    with pytest.raises(InputError, match=r"Expected observed from -0.25 to 1.25. .* 100"):
+        client.restore("super_resolution", np.full([1, 8, 8, 3], 100.0, np.float32))
+
+
+@pytest.mark.parametrize("target", ["localhost", "http://localhost:8500", "localhost:port"])
+def test_a_malformed_address_is_refused(target):
+    with pytest.raises(InputError, match="HOST:PORT"):
+        RestoreClient(target)
+
+
+def test_a_missing_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis.predict_pb2", None)
+    with pytest.raises(InputError, match=r"tfgpr\[serving\]"):
+        RestoreClient("localhost:1")
+
+
+def test_unavailable_is_retried_with_growing_waits_and_nothing_else(server, monkeypatch):
+    waits, failures = [], []
+    monkeypatch.setattr("tfgpr.serving.client.time.sleep", waits.append)
+    grpc = apis.load("grpc").grpc
+
+    class Failure(grpc.RpcError):
+        def code(self):
+            return getattr(grpc.StatusCode, failures[-1])
+
+        def details(self):
+            return "told to"
+
+    with RestoreClient(f"localhost:{server.port}", retries=3) as client:
+        client.signatures()
+        real = client._predictions.Predict
+
+        def flaky(request, timeout):
+            if failures and len(attempts) < attempts_to_fail:
+                attempts.append(timeout)
+                raise Failure
+            return real(request, timeout=timeout)
+
+        monkeypatch.setattr(client._predictions, "Predict", flaky)
+        attempts, attempts_to_fail = [], 3
+        failures.append("UNAVAILABLE")
+        assert client.restore("super_resolution", small(1)).loss.shape == (1,)
+        assert len(waits) == 3
+        assert waits[2] > waits[0]
+        assert attempts[2] < attempts[0]  # retries share one deadline
+        attempts, attempts_to_fail = [], 4
+        with pytest.raises(InputError, match="no answer"):
+            client.restore("super_resolution", small(1))
+        waits.clear()
+        attempts, failures[-1] = [], "RESOURCE_EXHAUSTED"
+        with pytest.raises(InputError, match="full"):
+            client.restore("super_resolution", small(1))
+        attempts, failures[-1] = [], "INTERNAL"
+        with pytest.raises(Failure):
+            client.restore("super_resolution", small(1))
+        assert not waits
+
+
+def test_no_server_is_one_clear_error():
+    with (
+        RestoreClient("localhost:1", retries=1) as client,
+        pytest.raises(InputError, match="localhost:1"),
+    ):
+        client.status()
+
+
+def test_signature_default_output_filter_and_version_in_the_answer(server):
+    answer = predict(server, output_filter=["loss"])
+    assert list(answer.outputs) == ["loss"]
+    assert answer.model_spec.signature_name == "serving_default"
+    assert answer.model_spec.version.value == 1
+    assert code_of(predict, server, output_filter=["losses"]) == "INVALID_ARGUMENT"
+    assert code_of(predict, server, output_filter=["loss", "loss"]) == "INVALID_ARGUMENT"
+
+
+def test_bare_requests_fail_as_with_tf_serving(server):
+    assert code_of(predict, server, signature="other") == "FAILED_PRECONDITION"
+    assert code_of(predict, server, model="other") == "NOT_FOUND"
+    assert code_of(predict, server, inputs={"image": small(1)}) == "INVALID_ARGUMENT"
+    half = small(1).astype(np.float16)
+    assert code_of(predict, server, inputs={"observed": half}) == "INVALID_ARGUMENT"
+    assert code_of(predict, server, seconds=0.002) == "DEADLINE_EXCEEDED"
+
+
+def test_a_left_out_input_takes_the_default_of_the_signature(base):
+    version = loaded.LoadedVersion(base / "1", 1, warm_up=False)
+    request = apis.load("predict").predict.PredictRequest()
+
+    class WithDefaults:
+        inputs = version.signatures["serving_default"].inputs
+        outputs = version.signatures["serving_default"].outputs
+        defaults = {"observed": tf.make_tensor_proto(small(2))}  # noqa: RUF012
+
+    version.signatures["serving_default"] = WithDefaults
+    assert tf.make_ndarray(version.predict(request).outputs["loss"]).shape == (2,)
+
+
+def test_health(server):
+    needed = apis.load("grpc", "health_messages", "health_service")
+    with needed.grpc.insecure_channel(f"localhost:{server.port}") as channel:
+        stub = needed.health_service.HealthStub(channel)
+        for service in ("", "tensorflow.serving.PredictionService"):
+            request = needed.health_messages.HealthCheckRequest(service=service)
+            assert stub.Check(request, timeout=10).status == 1  # SERVING
+
+
+def test_versions_roll_forward_and_back_without_a_failed_request(tiny_prior, tmp_path):
+    served = tmp_path / "tfgpr"
+    task = tfgpr.tasks.super_resolution()
+    settings = {"default_task": task.name, "tasks": [task]}
+    export_savedmodel(tiny_prior, served, iterations=2, **settings)
+    expected = {}
+    stop = threading.Event()
+
+    def ask(client):
+        answers = []
+        while not stop.is_set():
+            answers.append(client.restore("super_resolution", small(1)).images)
+            time.sleep(0.01)
+        return answers
+
+    def state(client, version, name):
+        end = time.monotonic() + 60
+        while client.status().get(version) != name:
+            assert time.monotonic() < end, client.status()
+            time.sleep(0.02)
+
+    with (
+        quiet(served, poll_seconds=0.05) as server,
+        RestoreClient(f"localhost:{server.port}", retries=0) as client,
+        concurrent.futures.ThreadPoolExecutor(2) as pool,
+    ):
+        expected[1] = client.restore("super_resolution", small(1)).images
+        running = [pool.submit(ask, client) for _ in range(2)]
+        try:
+            export_savedmodel(tiny_prior, served, iterations=5, **settings)
+            state(client, 2, "AVAILABLE")
+            state(client, 1, "END")
+            expected[2] = client.restore("super_resolution", small(1)).images
+            # A version that cannot be loaded changes nothing.
+            (served / "3").mkdir()
+            state(client, 3, "END")
+            assert np.array_equal(client.restore("super_resolution", small(1)).images, expected[2])
+            (served / "3").rmdir()
+            shutil.rmtree(served / "2")
+            state(client, 1, "AVAILABLE")
+            state(client, 2, "END")
+            back = client.restore("super_resolution", small(1)).images
+        finally:
+            stop.set()
+        answers = [answer for each in running for answer in each.result()]
+    assert np.array_equal(back, expected[1])
+    assert not np.allclose(expected[1], expected[2], atol=1e-3)
+    for answer in answers:
+        assert any(np.array_equal(answer, each) for each in expected.values())
+    assert {np.array_equal(answer, expected[1]) for answer in answers} == {True, False}
+
+
+def test_a_version_is_warmed_up_before_it_is_served(tiny_prior, tmp_path, monkeypatch):
+    task = tfgpr.tasks.denoising()
+    path = export_savedmodel(
+        tiny_prior, tmp_path, iterations=1, default_task=task.name, tasks=[task]
+    )
+    ran = []
+    predict = loaded.LoadedVersion.predict
+
+    def watched(self, request, seconds=None):
+        answer = predict(self, request, seconds)
+        ran.append(
+            (request.model_spec.signature_name, len(tf.make_ndarray(answer.outputs["loss"])))
+        )
+        return answer
+
+    monkeypatch.setattr(loaded.LoadedVersion, "predict", watched)
+    loaded.LoadedVersion(path, 1)
+    assert ran == [("denoising", 1), ("denoising_png", 1), ("serving_default", 1)]
+
+
+def test_a_folder_without_versions_is_refused(tmp_path):
+    with pytest.raises(InputError, match="export_savedmodel"):
+        quiet(tmp_path)
+
+
+def test_the_command_restores_a_folder(server, tmp_path, rng):
+    for name in ("one", "two"):
+        pixels = rng.integers(0, 256, (32, 32, 3), np.uint8)
+        images.write_png(tmp_path / "in" / f"{name}.png", pixels)
+    flags = [
+        f"--target=localhost:{server.port}",
+        "--task=super_resolution",
+        f"--input={tmp_path / 'in'}",
+        f"--output={tmp_path / 'out'}",
+        "--corrupt",
+    ]
+    finished = run("restore_client.py", *flags)
+    assert finished.returncode == 0, finished.stderr
+    assert {file.name for file in (tmp_path / "out").iterdir()} >= {"one.png", "two.png"}
+    assert images.read_image(tmp_path / "out" / "one.png").shape == (32, 32, 3)

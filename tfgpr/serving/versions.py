@@ -1,0 +1,87 @@
+"""Version folders as TF Serving polls them: `BASE/<number>/saved_model.pb`."""
+
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+import tempfile
+import time
+
+from tfgpr.errors import InputError
+
+_PARTIAL = ".writing-"  # no number, so no server takes it for a version
+_ABANDONED = 24 * 3600.0  # seconds
+
+
+def versions(base):
+    """The version numbers in folder `base`, ascending; none where it is absent."""
+    base = pathlib.Path(base)
+    if not base.is_dir():
+        return []
+    names = [each.name for each in base.iterdir() if each.is_dir()]
+    return sorted(int(name) for name in names if re.fullmatch("[1-9][0-9]*", name))
+
+
+@contextlib.contextmanager
+def new_version(base, version=None):
+    """Yields an empty folder to fill; on success it becomes `base/<version>`, in one rename.
+
+    Whoever looks sees the old set of versions or the new one, also when this process is
+    killed, or another one exports into the same folder.
+
+    Args:
+      base: folder of all versions; made if absent.
+      version: a whole number from 1 on; None: the one after the last.
+    Yields:
+      `(folder, made)`: the folder to fill, and a list that holds the path of the finished
+      version after the block.
+    Raises:
+      InputError: the version exists, or is no version number; `base` is a file.
+    """
+    base = pathlib.Path(base)
+    if base.exists() and not base.is_dir():
+        raise InputError(f"Expected a folder for the versions. Received: {base}, which is a file.")
+    if version is not None and version < 1:
+        raise InputError(f"Expected a version from 1 on. Received: {version}.")
+    if version in versions(base):
+        raise InputError(
+            f"Expected a free version. Received: {version}, which exists in {base}. A served "
+            "version is never changed: leave --version out for the next free one."
+        )
+    base.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(base)
+    partial = pathlib.Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=base))
+    partial.chmod(0o755)
+    made = []
+    try:
+        yield partial, made
+        made.append(_rename(partial, base, version))
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _rename(partial, base, version):
+    while True:
+        path = base / str(version or max(versions(base), default=0) + 1)
+        try:
+            os.rename(partial, path)  # fails where the folder exists and holds something
+        except OSError:
+            if not path.exists():
+                raise
+            if version is not None:
+                raise InputError(
+                    f"Expected a free version. Received: {version}, which another export has "
+                    f"just written in {base}; choose another one."
+                ) from None
+        else:
+            return path
+
+
+def _remove_abandoned(base):
+    """Removes what an export that was killed left behind."""
+    for partial in base.glob(f"{_PARTIAL}*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - partial.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(partial, ignore_errors=True)
