@@ -1,0 +1,85 @@
+"""Low rank: each channel is a matrix of small nuclear norm."""
+
+import numpy as np
+
+from tfgpr.baselines.base import Baseline
+from tfgpr.baselines.data_terms import DataTerm
+
+
+def shrink_singular_values(matrices, threshold, kept=0):
+    """Proximal map of the (truncated) nuclear norm, by the eigenvectors of X X^T.
+
+    Args:
+      matrices: X, `[..., rows, columns]`.
+      threshold: what is taken off each singular value, down to zero.
+      kept: so many of the largest singular values are left alone (the truncated norm of
+        Hu et al. 2013); 0 is the nuclear norm.
+    Returns:
+      Matrices of the same shape.
+    """
+    gram = matrices.astype(np.float64)
+    squared, vectors = np.linalg.eigh(gram @ np.swapaxes(gram, -1, -2))
+    values = np.sqrt(np.maximum(squared, 1e-20))  # in ascending order
+    gains = np.maximum(1 - threshold / values, 0)
+    gains[..., gains.shape[-1] - kept :] = 1
+    shrunk = (vectors * gains[..., None, :]) @ (np.swapaxes(vectors, -1, -2) @ gram)
+    return shrunk.astype(matrices.dtype)
+
+
+def minimize_nuclear_norm(prox, start, threshold, kept, iterations):
+    """min over x of t * sum of nuclear norms + F(x), by Douglas-Rachford splitting.
+
+    Convex, and the limit a minimum, where `kept` is 0 (Lions and Mercier 1979).
+
+    Args:
+      prox: `prox(x, step)` of F; see `data_terms.DataTerm`.
+      start: x at first, `[batch, height, width, channels]`.
+      threshold: t.
+      kept: see `shrink_singular_values`.
+      iterations: how many.
+    Returns:
+      x, which agrees with y where F demands it.
+    """
+    v = start
+    for _ in range(iterations):
+        x = prox(v, 1.0)
+        channels = np.moveaxis(2 * x - v, -1, 1)
+        v = v + np.moveaxis(shrink_singular_values(channels, threshold, kept), 1, -1) - x
+    return prox(v, 1.0)
+
+
+class LowRank(Baseline):
+    """Nuclear-norm shrinkage (denoising) and completion (the others), channel by channel.
+
+    Args:
+      image_size: side of the images in pixels.
+      thresholds: what is taken off the singular values in one step, by task.
+      kept: how many singular values are never shrunk, by task.
+      iterations: of the solver; denoising has its answer in closed form.
+    """
+
+    name = "low_rank"
+    tasks = ("inpainting", "super_resolution", "denoising", "dequantization")
+
+    THRESHOLDS = {
+        "inpainting": 0.5,
+        "super_resolution": 0.5,
+        "denoising": 1.0,
+        "dequantization": 0.3,
+    }
+    KEPT = {"inpainting": 0, "super_resolution": 0, "denoising": 0, "dequantization": 0}
+
+    def __init__(self, image_size=64, thresholds=None, kept=None, iterations=30):
+        super().__init__(image_size)
+        self.thresholds = {**self.THRESHOLDS, **(thresholds or {})}
+        self.kept = {**self.KEPT, **(kept or {})}
+        self.iterations = iterations
+
+    def _restore(self, task, observed, known):
+        threshold, kept = self.thresholds[task.name], self.kept[task.name]
+        if task.name == "denoising":
+            channels = np.moveaxis(observed, -1, 1)
+            return np.moveaxis(shrink_singular_values(channels, threshold, kept), 1, -1)
+        # In the quantisation cell every value is as good: no pull toward y.
+        term = DataTerm(task, observed, known, 0.0, self.image_size)
+        return minimize_nuclear_norm(term.prox, term.start(), threshold, kept, self.iterations)
