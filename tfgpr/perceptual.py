@@ -46,18 +46,16 @@ class FaceNet:
             )
         graph = tf.compat.v1.GraphDef()
         graph.ParseFromString(file.read_bytes())
-        _open_batch(graph)
         self._embed = tf.compat.v1.wrap_function(
             lambda images: tf.graph_util.import_graph_def(
                 graph, {"input": images}, ["embeddings:0"], name=""
             )[0],
-            [tf.TensorSpec([None, _SIZE, _SIZE, 3])],
+            [tf.TensorSpec([1, _SIZE, _SIZE, 3])],  # it was frozen for one image at a time
         )
 
-    def embed(self, images, batch=32):
+    def embed(self, images):
         """Unit vectors `[count, 512]` of faces `[count, size, size, 3]` in [0, 1]."""
-        parts = [images[first : first + batch] for first in range(0, len(images), batch)]
-        return np.concatenate([self._embed(self._prepare(part)).numpy() for part in parts])
+        return np.concatenate([self._embed(self._prepare(image[None])) for image in images])
 
     @staticmethod
     def _prepare(images):
@@ -68,16 +66,3 @@ class FaceNet:
     def distance(self, images, reference):
         """1 - cosine between the embeddings of two faces, `[batch]`, in [0, 2]."""
         return 1 - (self.embed(images) * self.embed(reference)).sum(axis=1)
-
-
-def _open_batch(graph):
-    """The graph was frozen for one image at a time; here for any number."""
-    for node in graph.node:
-        if node.op == "Placeholder":
-            node.attr["shape"].shape.dim[0].size = -1
-        if node.op == "Reshape":
-            shape = next(each for each in graph.node if each.name == node.input[1].split(":")[0])
-            values = tf.make_ndarray(shape.attr["value"].tensor).copy()
-            if values[0] == 1:
-                values[0] = -1
-                shape.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(values))

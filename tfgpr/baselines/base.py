@@ -67,7 +67,9 @@ class Baseline:
                 f"Received: {task.name}."
             )
         if any(not hasattr(self, name) for name in self.learned):
-            raise InputError(f"{self.name} has learned nothing yet: call fit(images) or load(path).")
+            raise InputError(
+                f"{self.name} has learned nothing yet: call fit(images) or load(path)."
+            )
         conditions = {} if known is None else {"known": known}
         shape = (self.image_size, self.image_size, 3)
         observed, conditions = task.check(observed, shape, **conditions)

@@ -1,0 +1,222 @@
+"""The run: every method restores the same observations of the same images."""
+
+import time
+
+import keras
+import numpy as np
+
+from tfgpr import metrics, perceptual, realism
+from tfgpr.errors import InputError
+from tfgpr.evaluation import methods as all_methods
+from tfgpr.evaluation import report
+from tfgpr.evaluation.faces import Faces
+from tfgpr.evaluation.methods import METHODS, USE_PRIOR, Learner, can_do
+from tfgpr.evaluation.protocols import PROTOCOLS
+from tfgpr.evaluation.store import Store
+from tfgpr.files import write_json
+from tfgpr.images import FACE_CROP, to_uint8
+from tfgpr.tasks import center_hole
+from tfgpr.version import __version__
+
+CHUNK = 64  # images restored at once
+EXAMPLES = 8  # images kept for the figure
+
+
+def evaluate(
+    data_dir,
+    output,
+    tasks=None,
+    methods=None,
+    num_images=500,
+    first=8000,
+    protocol="clean",
+    prior=None,
+    train_dir=None,
+    num_train=8000,
+    image_size=None,
+    crop=FACE_CROP,
+    iterations=None,
+    overwrite=False,
+):
+    """Restores images by several methods, scores them, and writes tables and pictures.
+
+    What is finished in `output` is kept; an interrupted run continues there.
+
+    Args:
+      data_dir: folder of images.
+      output: folder of the results; see `tfgpr.evaluation.store`.
+      tasks: names; None: all five.
+      methods: names of `METHODS`; None: all.
+      num_images, first: the part of the sorted files, `first` counted from 0.
+      protocol: "clean" or "published".
+      prior: a `GanPrior`, which "default" and "paper" need.
+      train_dir, num_train: what baselines learn from: the first `num_train` files there;
+        None: the up to `num_train` files before `first` in `data_dir`.
+      image_size: side in pixels; None: the prior's, or 64.
+      crop: see `tfgpr.images.crop_and_resize`.
+      iterations: of "default" and "paper", for a quick look; None: each method's own.
+      overwrite: throw away results in `output` first.
+    Returns:
+      `{task: {method: scores}}`, as in results.json.
+    Raises:
+      InputError: an unknown task, method or protocol; too few images; results of other
+        images, another protocol, prior or training set in `output`.
+    """
+    protocol = PROTOCOLS[_known([protocol], PROTOCOLS, "protocol")[0]]
+    tasks = _known(tasks, protocol.tasks, "task")
+    methods = _known(methods, METHODS, "method")
+    uses_prior = [method for method in methods if method in USE_PRIOR]
+    if uses_prior and prior is None:
+        raise InputError(f"Expected a prior for {', '.join(uses_prior)}. Received: none.")
+    image_size = image_size or (prior.image_size if prior else 64)
+    faces = Faces.load(data_dir, first, num_images, image_size, crop, train_dir, num_train)
+    pairs = [
+        (protocol.tasks[task](), method)
+        for task in tasks
+        for method in methods
+        if can_do(method, protocol.tasks[task]())
+    ]
+    if not pairs:
+        raise InputError(f"None of {', '.join(methods)} can do {', '.join(tasks)}.")
+    settings = {"protocol": protocol.name, **faces.settings(), "seed": 0}
+    run = _Run(protocol, faces, prior if uses_prior else None, iterations)
+    made_with = {(task.name, method): run.made_with(task, method) for task, method in pairs}
+    store = Store(output, settings, overwrite)
+    store.require_made_with(made_with)
+    _finish(run, store, pairs, made_with)
+    cells = store.cells(protocol.tasks, METHODS)
+    inputs = {task: run.observe(protocol.tasks[task](), EXAMPLES)[0] for task in cells}
+    floor = store.read("real", "floor")
+    report.write(store.path, protocol, settings, cells, floor, inputs)
+    return _results(cells)
+
+
+def _known(names, known, what):
+    for name in names or ():
+        if name not in known:
+            raise InputError(f"Expected a {what} in {', '.join(known)}. Received: {name!r}.")
+    return list(dict.fromkeys(names or known))
+
+
+def _results(cells):
+    return {t: {m: cell["scores"] for m, cell in row.items()} for t, row in cells.items()}
+
+
+def _finish(run, store, pairs, made_with):
+    """Works through the pairs that are not finished."""
+    todo = [(task, method) for task, method in pairs if store.read(task.name, method) is None]
+    if len(todo) < len(pairs):
+        print(f"{len(pairs) - len(todo)} of {len(pairs)} results are there already.", flush=True)
+    if not todo:
+        return
+    run.prepare(store)
+    for index, (task, method) in enumerate(todo):
+        print(f"[{index + 1}/{len(todo)}] {task.name}: {method}", flush=True)
+        scores, examples, per_image = run.cell(task, method)
+        store.write(task.name, method, scores, made_with[task.name, method], examples, per_image)
+        results = _results(store.cells(run.protocol.tasks, METHODS))
+        write_json(store.path / "results.json", results)
+
+
+class _Run:
+    """What all cells of a run share."""
+
+    def __init__(self, protocol, faces, prior, iterations):
+        self.protocol = protocol
+        self.faces = faces
+        self.prior = prior
+        self.iterations = iterations
+        self.training = faces.training_fingerprint()
+        self.prior_sha256 = all_methods.prior_fingerprint(prior) if prior else None
+        self.clean = faces.images.astype(np.float32) / 255
+
+    def made_with(self, task, method):
+        """What a finished cell must have been made with to count."""
+        if method in USE_PRIOR:
+            search = all_methods.search_settings(method, task, self.iterations)
+            return {"tfgpr": __version__, "prior": self.prior_sha256, "search": str(search)}
+        learned = method in all_methods.BASELINES and all_methods.BASELINES[method].learned
+        return {"training": self.training} if learned else {}
+
+    def prepare(self, store):
+        """The judges of realism and their floors, and the learner."""
+        size, cache = self.faces.image_size, store.path / "cache"
+        self.learner = Learner(cache, size, self.faces.load_training, self.training)
+        reference = self.faces.reference()
+        self.distance = None if reference is None else realism.SlicedWasserstein(reference)
+        self.face_net = perceptual.FaceNet() if perceptual.available() else None
+        if self.face_net is None:
+            print("No identity distance: pip install 'tfgpr[perceptual]' brings FaceNet.")
+        if store.read("real", "floor") is None:
+            scores = self.realism(self.clean)
+            if self.face_net is not None:
+                others = np.roll(self.clean, 1, axis=0)
+                scores["identity_distance"] = self.identity(others)
+            store.write("real", "floor", scores, {}, to_uint8(self.clean[:EXAMPLES]), {})
+
+    def realism(self, images):
+        scores = {}
+        if self.distance is not None:
+            scores["sliced_wasserstein"] = self.distance(images)
+        if len(images) > 1:
+            scores["ms_ssim_diversity"] = realism.ms_ssim_diversity(images)
+        return scores
+
+    def identity(self, images):
+        """Mean distance to the originals, whose embeddings are kept."""
+        if not hasattr(self, "_embedded"):
+            self._embedded = self.face_net.embed(self.clean)
+        cosine = (self.face_net.embed(images) * self._embedded).sum(axis=1)
+        return float(1 - cosine.mean())
+
+    def observe(self, task, count=None):
+        """y of the first `count` images (None: all), and the mask or None."""
+        known = center_hole(self.faces.image_size) if task.operator.conditions else None
+        conditions = {} if known is None else {"known": known}
+        clean = self.clean[:count]
+        observed = task.corruption(clean, seed=0, first=self.faces.first, **conditions)
+        return observed.numpy(), known
+
+    def cell(self, task, method):
+        """(scores, example images, scores per image) of one method at one task."""
+        observed, known = self.observe(task)
+        restore = all_methods.restorer(
+            method, task, known, self.learner, self.prior, self.iterations
+        )
+        bar = keras.utils.Progbar(len(observed), unit_name="image")
+        parts, begun = [], time.perf_counter()
+        for first in range(0, len(observed), CHUNK):
+            part = observed[first : first + CHUNK]
+            parts.append(restore(part, lambda share: bar.update(int(first + share * len(part)))))
+            bar.update(first + len(part))
+        seconds = time.perf_counter() - begun
+        images = np.concatenate(parts)
+        per_image = self.score(images, known)
+        scores = {}
+        for name in ("psnr", "ssim"):
+            scores[name] = float(per_image[name].mean())
+        for name in ("psnr", "ssim"):
+            scores[f"{name}_std"] = float(per_image[name].std())
+        scores["seconds_per_image"] = seconds / len(images)
+        scores["num_images"] = len(images)
+        if known is not None:
+            scores["hole_psnr"] = float(per_image["hole_psnr"].mean())
+        scores.update(self.realism(images))
+        if self.face_net is not None:
+            scores["identity_distance"] = self.identity(images)
+        return scores, to_uint8(images[:EXAMPLES]), per_image
+
+    def score(self, images, known):
+        """PSNR, SSIM, and for inpainting the PSNR of the hole, one number per image each."""
+        measures = {"psnr": self.protocol.psnr, "ssim": metrics.ssim}
+        if known is not None:
+            measures["hole_psnr"] = lambda x, real: self.protocol.psnr(x, real, 1 - known)
+        return {
+            name: np.concatenate(
+                [
+                    measure(images[at : at + CHUNK], self.clean[at : at + CHUNK]).numpy()
+                    for at in range(0, len(images), CHUNK)
+                ]
+            )
+            for name, measure in measures.items()
+        }
