@@ -48,38 +48,39 @@ def minimize_nuclear_norm(prox, start, threshold, kept, iterations):
     return prox(v, 1.0)
 
 
+THRESHOLDS = {"inpainting": 1.0, "denoising": 0.9, "dequantization": 0.03}
+KEPT = {"inpainting": 1, "denoising": 3, "dequantization": 2}
+
+
 class LowRank(Baseline):
     """Nuclear-norm shrinkage (denoising) and completion (the others), channel by channel.
+
+    Denoising is one shrinkage; the enlarged image of least nuclear norm is A^+ y (Liu et al.
+    2013); the others are solved by iteration.
 
     Args:
       image_size: side of the images in pixels.
       thresholds: what is taken off the singular values in one step, by task.
       kept: how many singular values are never shrunk, by task.
-      iterations: of the solver; denoising has its answer in closed form.
+      iterations: of the solver.
     """
 
     name = "low_rank"
     tasks = ("inpainting", "super_resolution", "denoising", "dequantization")
 
-    THRESHOLDS = {
-        "inpainting": 0.5,
-        "super_resolution": 0.5,
-        "denoising": 1.0,
-        "dequantization": 0.3,
-    }
-    KEPT = {"inpainting": 0, "super_resolution": 0, "denoising": 0, "dequantization": 0}
-
     def __init__(self, image_size=64, thresholds=None, kept=None, iterations=30):
         super().__init__(image_size)
-        self.thresholds = {**self.THRESHOLDS, **(thresholds or {})}
-        self.kept = {**self.KEPT, **(kept or {})}
+        self.thresholds = {**THRESHOLDS, **(thresholds or {})}
+        self.kept = {**KEPT, **(kept or {})}
         self.iterations = iterations
 
     def _restore(self, task, observed, known):
+        # In the quantisation cell every value is as good: no pull toward y.
+        term = DataTerm(task, observed, known, 0.0, self.image_size)
+        if task.name == "super_resolution":
+            return term.start()
         threshold, kept = self.thresholds[task.name], self.kept[task.name]
         if task.name == "denoising":
             channels = np.moveaxis(observed, -1, 1)
             return np.moveaxis(shrink_singular_values(channels, threshold, kept), 1, -1)
-        # In the quantisation cell every value is as good: no pull toward y.
-        term = DataTerm(task, observed, known, 0.0, self.image_size)
         return minimize_nuclear_norm(term.prox, term.start(), threshold, kept, self.iterations)

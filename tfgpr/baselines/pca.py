@@ -4,6 +4,21 @@ import numpy as np
 
 from tfgpr.baselines.base import Baseline, as_float
 
+USED = {
+    "inpainting": 800,
+    "colorization": 800,
+    "super_resolution": 1500,
+    "denoising": 1500,
+    "dequantization": 1500,
+}
+NOISE = {
+    "inpainting": 0.03,
+    "colorization": 0.03,
+    "super_resolution": 0.001,
+    "denoising": 0.01,
+    "dequantization": 0.005,
+}
+
 
 class PCA(Baseline):
     """x = mean + U c + r, with Gaussian c and r; the answer is the most probable x given y.
@@ -29,26 +44,11 @@ class PCA(Baseline):
     tasks = ("inpainting", "colorization", "super_resolution", "denoising", "dequantization")
     learned = ("mean", "basis", "variances", "remainder")
 
-    USED = {
-        "inpainting": 800,
-        "colorization": 800,
-        "super_resolution": 1000,
-        "denoising": 1000,
-        "dequantization": 1000,
-    }
-    NOISE = {
-        "inpainting": 0.03,
-        "colorization": 0.03,
-        "super_resolution": 0.001,
-        "denoising": 0.01,
-        "dequantization": 0.005,
-    }
-
-    def __init__(self, image_size=64, components=1200, used=None, noise=None, seed=0):
+    def __init__(self, image_size=64, components=1500, used=None, noise=None, seed=0):
         super().__init__(image_size)
         self.components = components
-        self.used = {**self.USED, **(used or {})}
-        self.noise = {**self.NOISE, **(noise or {})}
+        self.used = {**USED, **(used or {})}
+        self.noise = {**NOISE, **(noise or {})}
         self.seed = seed
         self._gains = {}
 

@@ -86,6 +86,15 @@ class Patches:
         return total / count
 
 
+TOLERANCES = {
+    "inpainting": 0.01,
+    "super_resolution": 0.08,
+    "denoising": 0.105,
+    "dequantization": 0.07,
+}
+TURNS = {"inpainting": 3, "super_resolution": 4, "denoising": 1, "dequantization": 2}
+
+
 class Sparse(Baseline):
     """Sparse coding of overlapping color patches (Elad and Aharon 2006).
 
@@ -110,14 +119,6 @@ class Sparse(Baseline):
     tasks = ("inpainting", "super_resolution", "denoising", "dequantization")
     learned = ("dictionary",)
 
-    TOLERANCES = {
-        "inpainting": 0.03,
-        "super_resolution": 0.02,
-        "denoising": 0.1,
-        "dequantization": 0.06,
-    }
-    TURNS = {"inpainting": 3, "super_resolution": 2, "denoising": 1, "dequantization": 2}
-
     def __init__(
         self,
         image_size=64,
@@ -131,8 +132,8 @@ class Sparse(Baseline):
         seed=0,
     ):
         super().__init__(image_size)
-        self.tolerances = {**self.TOLERANCES, **(tolerances or {})}
-        self.turns = {**self.TURNS, **(turns or {})}
+        self.tolerances = {**TOLERANCES, **(tolerances or {})}
+        self.turns = {**TURNS, **(turns or {})}
         self.atoms = atoms
         self.patch = patch
         self.most = most

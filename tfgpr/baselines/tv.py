@@ -56,6 +56,9 @@ def minimize_total_variation(prox, start, iterations, step=0.1):
     return x, p
 
 
+WEIGHTS = {"denoising": 9.0, "dequantization": 5.0}
+
+
 class TotalVariation(Baseline):
     """The image of least total variation that agrees with y.
 
@@ -69,11 +72,9 @@ class TotalVariation(Baseline):
     name = "tv"
     tasks = ("inpainting", "super_resolution", "denoising", "dequantization")
 
-    WEIGHTS = {"denoising": 10.0, "dequantization": 10.0}
-
     def __init__(self, image_size=64, weights=None, iterations=150):
         super().__init__(image_size)
-        self.weights = {**self.WEIGHTS, **(weights or {})}
+        self.weights = {**WEIGHTS, **(weights or {})}
         self.iterations = iterations
 
     def _restore(self, task, observed, known):

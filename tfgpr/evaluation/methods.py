@@ -39,7 +39,7 @@ class Learner:
     """Fits each baseline once, and keeps what it learned in a folder.
 
     Args:
-      folder: of the cache.
+      folder: of the cache; None: nothing is kept.
       image_size: side of the images.
       load_images: function without arguments that returns the training images, uint8.
       fingerprint: of those images.
@@ -59,11 +59,15 @@ class Learner:
         return self._fitted[name]
 
     def _fit(self, baseline):
-        file = self.folder / f"{baseline.name}.npz"
-        if baseline.learned and not baseline.load(file, training=self.fingerprint):
-            images = self.load_images()
-            print(f"{baseline.name} learns from {len(images)} training images ...", flush=True)
-            baseline.fit(images).save(file, training=self.fingerprint)
+        file = self.folder and self.folder / f"{baseline.name}.npz"
+        label = {"training": self.fingerprint}
+        if not baseline.learned or (file and baseline.load(file, **label)):
+            return baseline
+        images = self.load_images()
+        print(f"{baseline.name} learns from {len(images)} training images ...", flush=True)
+        baseline.fit(images)
+        if file:
+            baseline.save(file, **label)
         return baseline
 
 

@@ -178,7 +178,8 @@ def _input(task, observed, size):
     return np.round(255 * tile).astype(np.uint8)
 
 
-_STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:1200px;margin:2rem auto;padding:0 1rem}
+_STYLE = """body{font:16px/1.5 system-ui,sans-serif}
+body{max-width:1200px;margin:2rem auto;padding:0 1rem}
 table{border-collapse:collapse;margin:1rem 0;font-variant-numeric:tabular-nums}
 td,th{border-bottom:1px solid #ddd;padding:.3rem .8rem;text-align:right;white-space:nowrap}
 td:first-child,th:first-child{text-align:left;white-space:normal}

@@ -1,5 +1,6 @@
 """The run: every method restores the same observations of the same images."""
 
+import functools
 import time
 
 import keras
@@ -118,6 +119,11 @@ def _finish(run, store, pairs, made_with):
         write_json(store.path / "results.json", results)
 
 
+def _show(bar, first, count, share):
+    """Moves a progress bar over images into a chunk of `count` that is done by `share`."""
+    bar.update(first + int(share * count))
+
+
 class _Run:
     """What all cells of a run share."""
 
@@ -186,9 +192,9 @@ class _Run:
         bar = keras.utils.Progbar(len(observed), unit_name="image")
         parts, begun = [], time.perf_counter()
         for first in range(0, len(observed), CHUNK):
-            part = observed[first : first + CHUNK]
-            parts.append(restore(part, lambda share: bar.update(int(first + share * len(part)))))
-            bar.update(first + len(part))
+            chunk = observed[first : first + CHUNK]
+            parts.append(restore(chunk, functools.partial(_show, bar, first, len(chunk))))
+            bar.update(first + len(chunk))
         seconds = time.perf_counter() - begun
         images = np.concatenate(parts)
         per_image = self.score(images, known)
