@@ -21,6 +21,7 @@ flags.DEFINE_integer("num_train", 8000, "At most so many images to learn from.",
 flags.DEFINE_integer("image_size", None, "Side in pixels; the prior's, or 64.", lower_bound=32)
 flags.DEFINE_boolean("crop", True, "Cut the face crop; --nocrop: images have the right size.")
 flags.DEFINE_integer("iterations", None, "Of default and paper, for a quick look.", lower_bound=1)
+flags.DEFINE_string("cache_dir", None, "Where to keep what baselines learn; else in --output.")
 flags.DEFINE_boolean("overwrite", False, "Throw away the results in --output first.")
 flags.mark_flags_as_required(["data_dir", "output"])
 
@@ -49,6 +50,7 @@ def main(_):
         image_size=FLAGS.image_size,
         crop=FACE_CROP if FLAGS.crop else None,
         iterations=FLAGS.iterations,
+        cache_dir=FLAGS.cache_dir,
         overwrite=FLAGS.overwrite,
     )
     print(f"Wrote {FLAGS.output}/report.html, table.md, figure.png and results.json.")

@@ -1,6 +1,7 @@
 """The run: every method restores the same observations of the same images."""
 
 import functools
+import pathlib
 import time
 
 import keras
@@ -37,6 +38,7 @@ def evaluate(
     image_size=None,
     crop=FACE_CROP,
     iterations=None,
+    cache_dir=None,
     overwrite=False,
 ):
     """Restores images by several methods, scores them, and writes tables and pictures.
@@ -56,6 +58,7 @@ def evaluate(
       image_size: side in pixels; None: the prior's, or 64.
       crop: see `tfgpr.images.crop_and_resize`.
       iterations: of "default" and "paper", for a quick look; None: each method's own.
+      cache_dir: where to keep what baselines learn, for several runs; None: in `output`.
       overwrite: throw away results in `output` first.
     Returns:
       `{task: {method: scores}}`, as in results.json.
@@ -80,7 +83,8 @@ def evaluate(
     if not pairs:
         raise InputError(f"None of {', '.join(methods)} can do {', '.join(tasks)}.")
     settings = {"protocol": protocol.name, **faces.settings(), "seed": 0}
-    run = _Run(protocol, faces, prior if uses_prior else None, iterations)
+    cache_dir = pathlib.Path(cache_dir or pathlib.Path(output) / "cache")
+    run = _Run(protocol, faces, prior if uses_prior else None, iterations, cache_dir)
     made_with = {(task.name, method): run.made_with(task, method) for task, method in pairs}
     store = Store(output, settings, overwrite)
     store.require_made_with(made_with)
@@ -127,12 +131,13 @@ def _show(bar, first, count, share):
 class _Run:
     """What all cells of a run share."""
 
-    def __init__(self, protocol, faces, prior, iterations):
+    def __init__(self, protocol, faces, prior, iterations, cache_dir):
         self.protocol = protocol
         self.faces = faces
         self.prior = prior
         self.iterations = iterations
         self.training = faces.training_fingerprint()
+        self.learner = Learner(cache_dir, faces.image_size, faces.load_training, self.training)
         self.prior_sha256 = all_methods.prior_fingerprint(prior) if prior else None
         self.clean = faces.images.astype(np.float32) / 255
 
@@ -145,9 +150,7 @@ class _Run:
         return {"training": self.training} if learned else {}
 
     def prepare(self, store):
-        """The judges of realism and their floors, and the learner."""
-        size, cache = self.faces.image_size, store.path / "cache"
-        self.learner = Learner(cache, size, self.faces.load_training, self.training)
+        """The judges of realism and their floors."""
         reference = self.faces.reference()
         self.distance = None if reference is None else realism.SlicedWasserstein(reference)
         self.face_net = perceptual.FaceNet() if perceptual.available() else None
