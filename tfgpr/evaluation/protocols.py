@@ -57,9 +57,15 @@ class Protocol:
 
 
 def _published_super_resolution(factor=4):
-    operator = BilinearDecimation(factor)
+    operator, task = BilinearDecimation(factor), tasks.super_resolution(factor)
+    # A sum over factor^2 as many measurements: their weights and rates are scaled back.
+    rate = task.paper.optimizer.learning_rate / factor**2
+    optimizer = dataclasses.replace(task.paper.optimizer, learning_rate=rate)
+    weights = {name: factor**2 * getattr(task, name).weight for name in ("default", "paper")}
     return dataclasses.replace(
-        tasks.super_resolution(factor),
+        task,
+        default=dataclasses.replace(task.default, weight=weights["default"]),
+        paper=dataclasses.replace(task.paper, weight=weights["paper"], optimizer=optimizer),
         operator=operator,
         corruption=Corruption(operator),
         consistency=consistency.BackProjection(operator),

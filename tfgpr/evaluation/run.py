@@ -125,7 +125,8 @@ def _finish(run, store, pairs, made_with):
 
 def _show(bar, first, count, share):
     """Moves a progress bar over images into a chunk of `count` that is done by `share`."""
-    bar.update(first + int(share * count))
+    if share < 1:  # the whole chunk is reported when its images are there
+        bar.update(first + int(share * count))
 
 
 class _Run:
