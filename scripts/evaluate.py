@@ -36,6 +36,7 @@ def main(_):
         raise InputError(f"Expected --image_size in fours. Received: {FLAGS.image_size}.")
     wanted = FLAGS.methods or evaluation.METHODS
     loaded = prior.load_prior(FLAGS.model_dir) if {*wanted} & {*USE_PRIOR} else None
+    crop = FACE_CROP if loaded is None else loaded.crop
     evaluation.evaluate(
         FLAGS.data_dir,
         FLAGS.output,
@@ -48,7 +49,7 @@ def main(_):
         train_dir=FLAGS.train_dir,
         num_train=FLAGS.num_train,
         image_size=FLAGS.image_size,
-        crop=FACE_CROP if FLAGS.crop else None,
+        crop=crop if FLAGS.crop else None,
         iterations=FLAGS.iterations,
         cache_dir=FLAGS.cache_dir,
         overwrite=FLAGS.overwrite,

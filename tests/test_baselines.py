@@ -10,6 +10,7 @@ from tfgpr.baselines.low_rank import minimize_nuclear_norm, shrink_singular_valu
 from tfgpr.baselines.sparse import Patches, orthogonal_matching_pursuit
 from tfgpr.baselines.tv import divergence, gradient, minimize_total_variation, total_variation
 from tfgpr.errors import InputError
+from tfgpr.evaluation import PROTOCOLS
 
 SIZE = 32
 
@@ -87,6 +88,16 @@ def test_known_pixels_low_resolution_and_cells_are_kept(name, fitted):
     observed, _ = observe(task, images)
     again = task.operator(fitted[name].restore(task, observed)).numpy()
     np.testing.assert_allclose(again, observed, atol=0.01)
+
+
+@pytest.mark.parametrize("name", ["tv", "low_rank", "sparse", "interpolation", "pca"])
+def test_published_super_resolution_keeps_its_singular_operator_in_check(name, fitted):
+    images = faces(np.random.default_rng(8), 2)
+    task = PROTOCOLS["published"].tasks["super_resolution"]()
+    observed, _ = observe(task, images)
+    restored = fitted[name].restore(task, observed)
+    assert metrics.psnr(restored, images).numpy().min() > 20
+    np.testing.assert_allclose(task.operator(restored), observed, atol=0.02)
 
 
 def test_divergence_is_minus_the_transpose_of_the_gradient(rng):
@@ -225,7 +236,8 @@ def test_each_mask_of_a_batch_is_used(fitted):
 def test_what_was_learned_is_kept_and_only_for_the_same_faces(tmp_path, training):
     pca = PCA(SIZE, components=16).fit(training)
     pca.save(tmp_path / "pca.npz", training="a")
-    other = PCA(SIZE)
+    assert not PCA(SIZE, components=17).load(tmp_path / "pca.npz", training="a")
+    other = PCA(SIZE, components=16)
     assert not other.load(tmp_path / "pca.npz", training="b")
     assert not other.load(tmp_path / "absent.npz", training="a")
     assert other.load(tmp_path / "pca.npz", training="a")

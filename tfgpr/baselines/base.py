@@ -1,5 +1,7 @@
 """What all baselines have in common: checked input, learning from training faces, a cache."""
 
+import json
+
 import numpy as np
 
 from tfgpr.errors import InputError
@@ -20,11 +22,13 @@ class Baseline:
       name: as in `--methods`.
       tasks: names of the tasks that it can do.
       learned: names of the arrays that `fit` learns; empty: there is nothing to fit.
+      learned_with: names of the constructor's arguments that decide what they become.
     """
 
     name = ""
     tasks = ()
     learned = ()
+    learned_with = ()
 
     def __init__(self, image_size=64):
         self.image_size = image_size
@@ -78,17 +82,26 @@ class Baseline:
             restored = self._restore(task, observed.numpy(), known)
         return np.clip(restored, 0, 1).astype(np.float32)
 
-    def save(self, path, **labels):
-        """Writes what was learned as one .npz, atomically, with labels (numbers or strings)."""
+    def settings(self):
+        """The weights and other arguments, as a dict of what prints as JSON would."""
+        hidden = {*self.learned, *(name for name in vars(self) if name.startswith("_"))}
+        return {name: value for name, value in vars(self).items() if name not in hidden}
+
+    def _label(self, training):
+        names = ("image_size", *self.learned_with)
+        return json.dumps([training, {name: getattr(self, name) for name in names}])
+
+    def save(self, path, training):
+        """Writes what was learned as one .npz, atomically, and what from: a string."""
         arrays = {name: getattr(self, name) for name in self.learned}
         with atomic_path(path) as partial, open(partial, "wb") as file:
-            np.savez(file, **arrays, **{f"label_{key}": value for key, value in labels.items()})
+            np.savez(file, **arrays, label=self._label(training))
 
-    def load(self, path, **labels):
-        """Reads what `save` wrote; returns whether it was there, whole, with these labels."""
+    def load(self, path, training):
+        """Reads what `save` wrote; returns whether it was there, whole, learned the same way."""
         try:
             with np.load(path) as stored:
-                if any(str(stored[f"label_{key}"]) != str(labels[key]) for key in labels):
+                if str(stored["label"]) != self._label(training):
                     return False
                 arrays = {name: stored[name] for name in self.learned}
         except (OSError, KeyError, ValueError, EOFError):

@@ -25,8 +25,10 @@ class DataTerm:
         if self.task == "inpainting":
             self.known = np.broadcast_to(known, observed.shape) > 0.5
         elif self.task == "super_resolution":
-            self.down = task.operator.matrix(image_size).astype(np.float32)
-            self.up = np.linalg.pinv(self.down).astype(np.float32)
+            matrix = task.operator.matrix(image_size)
+            self.down = matrix.astype(np.float32)
+            # The published operator has a quarter of full rank: small values are rounding.
+            self.up = np.linalg.pinv(matrix, rcond=1e-6).astype(np.float32)
         elif self.task == "dequantization":
             half = 0.5 / task.consistency.steps
             self.cell = observed - half, observed + half

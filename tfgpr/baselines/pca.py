@@ -43,6 +43,7 @@ class PCA(Baseline):
     name = "pca"
     tasks = ("inpainting", "colorization", "super_resolution", "denoising", "dequantization")
     learned = ("mean", "basis", "variances", "remainder")
+    learned_with = ("components", "seed")
 
     def __init__(self, image_size=64, components=1500, used=None, noise=None, seed=0):
         super().__init__(image_size)

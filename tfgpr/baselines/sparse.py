@@ -118,6 +118,7 @@ class Sparse(Baseline):
     name = "sparse"
     tasks = ("inpainting", "super_resolution", "denoising", "dequantization")
     learned = ("dictionary",)
+    learned_with = ("atoms", "patch", "samples", "seed")
 
     def __init__(
         self,

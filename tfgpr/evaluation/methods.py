@@ -10,13 +10,13 @@ from tfgpr.restoration import Restorer
 
 METHODS = ("observed", *BASELINES, "default", "paper")  # in the order of the table
 USE_PRIOR = ("default", "paper")
-_FULL_SIZE = ("denoising", "dequantization")
 
 
 def can_do(name, task):
     """Whether method `name` makes sense for a task; the input alone where it is an image."""
     if name == "observed":
-        return task.name in _FULL_SIZE
+        shape = (64, 64, 3)
+        return task.measured_shape(shape) == shape and not task.operator.conditions
     return name in USE_PRIOR or task.name in BASELINES[name].tasks
 
 
@@ -60,14 +60,13 @@ class Learner:
 
     def _fit(self, baseline):
         file = self.folder and self.folder / f"{baseline.name}.npz"
-        label = {"training": self.fingerprint}
-        if not baseline.learned or (file and baseline.load(file, **label)):
+        if not baseline.learned or (file and baseline.load(file, self.fingerprint)):
             return baseline
         images = self.load_images()
         print(f"{baseline.name} learns from {len(images)} training images ...", flush=True)
         baseline.fit(images)
         if file:
-            baseline.save(file, **label)
+            baseline.save(file, self.fingerprint)
         return baseline
 
 

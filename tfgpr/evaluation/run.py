@@ -73,6 +73,11 @@ def evaluate(
     if uses_prior and prior is None:
         raise InputError(f"Expected a prior for {', '.join(uses_prior)}. Received: none.")
     image_size = image_size or (prior.image_size if prior else 64)
+    if uses_prior and image_size != prior.image_size:
+        raise InputError(
+            f"Expected image_size={prior.image_size}, the prior's. Received: {image_size}; leave "
+            "it out, or leave out the methods that use the prior."
+        )
     faces = Faces.load(data_dir, first, num_images, image_size, crop, train_dir, num_train)
     pairs = [
         (protocol.tasks[task](), method)
@@ -147,8 +152,11 @@ class _Run:
         if method in USE_PRIOR:
             search = all_methods.search_settings(method, task, self.iterations)
             return {"tfgpr": __version__, "prior": self.prior_sha256, "search": str(search)}
-        learned = method in all_methods.BASELINES and all_methods.BASELINES[method].learned
-        return {"training": self.training} if learned else {}
+        if method not in all_methods.BASELINES:
+            return {}
+        baseline = all_methods.BASELINES[method](self.faces.image_size)
+        training = self.training if baseline.learned else None
+        return {"tfgpr": __version__, "training": training, "weights": str(baseline.settings())}
 
     def prepare(self, store):
         """The judges of realism and their floors."""
