@@ -3,8 +3,17 @@
 python scripts/tune_baselines.py --data_dir=img_align_celeba
 
 Baselines learn from files 000001-007500; every weight of the grids below is tried on files
-007501-007500+num_images, and the one with the highest mean PSNR is printed. Those values
-are the defaults in `tfgpr/baselines/`.
+007501-007500+num_images, and the three with the highest mean PSNR are printed. The defaults
+in `tfgpr/baselines/` were chosen so, on 100 faces (PSNR in dB / SSIM):
+
+    tv        denoising 27.94 / .843  dequantization 26.34 / .806
+    low_rank  inpainting 22.17 / .747  denoising 24.79 / .697  dequantization 25.18 / .766
+    sparse    inpainting 24.20 / .816  super-resolution 25.69 / .797
+              denoising 30.27 / .903  dequantization 28.11 / .868
+    pca       inpainting 28.22 / .887  colorization 27.54 / .966  super-resolution 26.48 / .824
+              denoising 30.28 / .899  dequantization 28.13 / .877
+
+(For pca on inpainting 800 components were taken rather than 1500: 0.01 dB less, twice as fast.)
 """
 
 import itertools

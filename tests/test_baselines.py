@@ -1,5 +1,7 @@
 """The baselines against independent solutions of the same problems."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 
@@ -256,3 +258,12 @@ def test_bad_input_names_the_remedy(training):
         LowRank(SIZE).restore(tasks.inpainting(), np.zeros([1, SIZE, SIZE, 3], np.float32))
     with pytest.raises(InputError, match="Received: shape"):
         Interpolation(SIZE).fit(training).restore(tasks.super_resolution(), observed)
+
+
+def test_absent_libraries_name_the_extra(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "sklearn" else find(name)
+    )
+    with pytest.raises(InputError, match=r"no module sklearn; pip install 'tfgpr\[evaluation\]'"):
+        TotalVariation(SIZE)

@@ -1,5 +1,6 @@
 """What all baselines have in common: checked input, learning from training faces, a cache."""
 
+import importlib.util
 import json
 
 import numpy as np
@@ -17,6 +18,8 @@ class Baseline:
 
     Args:
       image_size: side of the restored images in pixels.
+    Raises:
+      InputError: scikit-image or scikit-learn is absent.
 
     Attributes:
       name: as in `--methods`.
@@ -31,6 +34,7 @@ class Baseline:
     learned_with = ()
 
     def __init__(self, image_size=64):
+        _require_extra()
         self.image_size = image_size
 
     def fit(self, images):
@@ -115,6 +119,15 @@ class Baseline:
 
     def _restore(self, task, observed, known):
         raise NotImplementedError(f"{type(self).__name__} defines _restore")
+
+
+def _require_extra():
+    missing = [name for name in ("skimage", "sklearn") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"Expected scikit-image and scikit-learn for the baselines. Received: no module "
+            f"{' and '.join(missing)}; pip install 'tfgpr[evaluation]'."
+        )
 
 
 def one_thread():

@@ -61,9 +61,10 @@ class PCA(Baseline):
         even, odd = (left + right) / np.sqrt(2), (left - right) / np.sqrt(2)
         even_mean = even.mean(axis=0)
         self.mean = np.concatenate([even_mean, even_mean[:, ::-1]], axis=1) / np.sqrt(2)
+        count = self.components * 5 // 8  # faces are more even than odd
         parts = [
-            self._decompose(even - even_mean, self.components * 5 // 8, 1),
-            self._decompose(odd, self.components * 3 // 8, -1),
+            self._decompose(even - even_mean, count, 1),
+            self._decompose(odd, self.components - count, -1),
         ]
         variances, basis, left_over = (list(values) for values in zip(*parts))
         variances, basis = np.concatenate(variances), np.concatenate(basis)
