@@ -20,6 +20,7 @@ _DASH = "-"
 _MEASURES = (
     ("hole_psnr", "PSNR of the hole, dB", 2, max),
     ("sliced_wasserstein", "Sliced Wasserstein distance to real faces", 1, min),
+    ("hole_sliced_wasserstein", "The same, of the hole alone", 1, min),
     ("identity_distance", "FaceNet distance to the original", 3, min),
     ("ms_ssim_diversity", "MS-SSIM between restored faces", 3, None),
     ("seconds_per_image", "Seconds per image", 3, None),
@@ -117,6 +118,7 @@ def _further_tables(cells, floor):
 _NOTES = {
     "sliced_wasserstein": "In thousandths, to other real faces, as many as are restored; it "
     "depends on their number. Floor, the untouched originals: {floor}.",
+    "hole_sliced_wasserstein": "Floor, the untouched originals: {floor}.",
     "ms_ssim_diversity": "The higher, the less varied. The untouched originals: {floor}.",
     "identity_distance": "1 - cosine of the embeddings. Between different people: {floor}.",
     "seconds_per_image": "On the machine of this run, beside whatever else ran on it; compiling "

@@ -7,11 +7,11 @@ import time
 import keras
 import numpy as np
 
-from tfgpr import metrics, perceptual, realism
 from tfgpr.errors import InputError
 from tfgpr.evaluation import methods as all_methods
 from tfgpr.evaluation import report
 from tfgpr.evaluation.faces import Faces
+from tfgpr.evaluation.judge import Judge
 from tfgpr.evaluation.methods import METHODS, USE_PRIOR, Learner, can_do
 from tfgpr.evaluation.protocols import PROTOCOLS
 from tfgpr.evaluation.store import Store
@@ -159,33 +159,11 @@ class _Run:
         return {"tfgpr": __version__, "training": training, "weights": str(baseline.settings())}
 
     def prepare(self, store):
-        """The judges of realism and their floors."""
-        reference = self.faces.reference()
-        self.distance = None if reference is None else realism.SlicedWasserstein(reference)
-        self.face_net = perceptual.FaceNet() if perceptual.available() else None
-        if self.face_net is None:
-            print("No identity distance: pip install 'tfgpr[perceptual]' brings FaceNet.")
+        """The judge, and the scores of the real images themselves: the floor."""
+        self.judge = Judge(self.clean, self.faces.reference(), self.protocol)
         if store.read("real", "floor") is None:
-            scores = self.realism(self.clean)
-            if self.face_net is not None:
-                others = np.roll(self.clean, 1, axis=0)
-                scores["identity_distance"] = self.identity(others)
-            store.write("real", "floor", scores, {}, to_uint8(self.clean[:EXAMPLES]), {})
-
-    def realism(self, images):
-        scores = {}
-        if self.distance is not None:
-            scores["sliced_wasserstein"] = self.distance(images)
-        if len(images) > 1:
-            scores["ms_ssim_diversity"] = realism.ms_ssim_diversity(images)
-        return scores
-
-    def identity(self, images):
-        """Mean distance to the originals, whose embeddings are kept."""
-        if not hasattr(self, "_embedded"):
-            self._embedded = self.face_net.embed(self.clean)
-        cosine = (self.face_net.embed(images) * self._embedded).sum(axis=1)
-        return float(1 - cosine.mean())
+            examples = to_uint8(self.clean[:EXAMPLES])
+            store.write("real", "floor", self.judge.floor(), {}, examples, {})
 
     def observe(self, task, count=None):
         """y of the first `count` images (None: all), and the mask or None."""
@@ -209,32 +187,6 @@ class _Run:
             bar.update(first + len(chunk))
         seconds = time.perf_counter() - begun
         images = np.concatenate(parts)
-        per_image = self.score(images, known)
-        scores = {}
-        for name in ("psnr", "ssim"):
-            scores[name] = float(per_image[name].mean())
-        for name in ("psnr", "ssim"):
-            scores[f"{name}_std"] = float(per_image[name].std())
+        scores, per_image = self.judge(images, known)
         scores["seconds_per_image"] = seconds / len(images)
-        scores["num_images"] = len(images)
-        if known is not None:
-            scores["hole_psnr"] = float(per_image["hole_psnr"].mean())
-        scores.update(self.realism(images))
-        if self.face_net is not None:
-            scores["identity_distance"] = self.identity(images)
         return scores, to_uint8(images[:EXAMPLES]), per_image
-
-    def score(self, images, known):
-        """PSNR, SSIM, and for inpainting the PSNR of the hole, one number per image each."""
-        measures = {"psnr": self.protocol.psnr, "ssim": metrics.ssim}
-        if known is not None:
-            measures["hole_psnr"] = lambda x, real: self.protocol.psnr(x, real, 1 - known)
-        return {
-            name: np.concatenate(
-                [
-                    measure(images[at : at + CHUNK], self.clean[at : at + CHUNK]).numpy()
-                    for at in range(0, len(images), CHUNK)
-                ]
-            )
-            for name, measure in measures.items()
-        }
