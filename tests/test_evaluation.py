@@ -56,8 +56,8 @@ def test_it_writes_results_table_figure_and_page(folder, tmp_path, tiny_prior):
     assert scores["hole_sliced_wasserstein"] > scores["sliced_wasserstein"] > 0
     table = (tmp_path / "out" / "table.md").read_text()
     assert f"**{max(s['psnr'] for s in stored['denoising'].values()):.2f}**" in table
-    assert ".7647 / 23.10" in table
-    assert "published protocol" in table
+    assert "0.7647 / 23.10" in table
+    assert "Table 1 (published): TV" in table
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 1
     assert 'src="http' not in page
