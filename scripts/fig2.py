@@ -122,7 +122,7 @@ def draw():
     above = Panel(pen, 40, 240, 0, 1.02)
     above.axes("Densities and the optimal discriminator D = p / (p + q)", (0, 0.5, 1))
     above.curve(density(x, DATA), BLACK, "data p", (-1.0, 0.6))
-    above.curve(density(x, GENERATOR), GREEN, "generator q", (0.1, 0.37))
+    above.curve(density(x, GENERATOR), GREEN, "generator q", (0.15, 0.36))
     above.curve(discriminator(x), BLUE, "D", (-1.15, 0.78))
     below = Panel(pen, 350, 270, -1.5, 4)
     below.axes("Realism term log(1 - D) - log D, and where it pushes G(z)", (-1, 0, 1, 2, 3, 4))

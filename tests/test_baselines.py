@@ -246,10 +246,12 @@ def test_what_was_learned_is_kept_and_only_for_the_same_faces(tmp_path, training
     np.testing.assert_array_equal(other.basis, pca.basis)
 
 
-def test_bad_input_names_the_remedy(training):
+def test_bad_input_names_the_remedy(training, fitted):
     observed = np.zeros([1, SIZE, SIZE, 1], np.float32)
     with pytest.raises(InputError, match="inpainting, super_resolution"):
         TotalVariation(SIZE).restore(tasks.colorization(), observed)
+    with pytest.raises(InputError, match="linear"):
+        fitted["pca"].restore(tasks.colorization(value=True), observed)
     with pytest.raises(InputError, match="fit"):
         PCA(SIZE).restore(tasks.colorization(), observed)
     with pytest.raises(InputError, match="Received: shape"):

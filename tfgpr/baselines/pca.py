@@ -3,6 +3,7 @@
 import numpy as np
 
 from tfgpr.baselines.base import Baseline, as_float
+from tfgpr.errors import InputError
 
 USED = {
     "inpainting": 800,
@@ -87,6 +88,11 @@ class PCA(Baseline):
         return variances, np.float32(whole.reshape(count, -1)), total - float(variances.sum())
 
     def _restore(self, task, observed, known):
+        if not task.operator.linear:
+            raise InputError(
+                f"Expected a linear operator for pca. Received: {task.operator.name}; color from "
+                "luma, tasks.colorization()."
+            )
         if known is None:
             return self._posterior(task, observed, {})
         masks, which = np.unique(known, axis=0, return_inverse=True)
