@@ -31,6 +31,8 @@ OPERATORS = {
     "downsample_box": operators.Downsample(8, "box"),
     "blur": operators.GaussianBlur(1.5),
     "quantize": operators.Quantize(4),
+    "quantize_floor": operators.Quantize(4, floor=True),
+    "bilinear_decimation": operators.BilinearDecimation(4),
     "compose": operators.Compose([operators.Inpainting(), operators.GaussianBlur(1.0)]),
 }
 OPTIMIZERS = {

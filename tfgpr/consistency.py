@@ -92,7 +92,7 @@ class BackProjection:
     def __call__(self, generated, observed):
         _, height, width, _ = generated.shape
         rows, columns = (
-            tf.constant(np.linalg.pinv(self.operator.matrix(size)), generated.dtype)
+            tf.constant(np.linalg.pinv(self.operator.matrix(size), rcond=1e-6), generated.dtype)
             for size in (height, width)
         )
         missing = observed - self.operator(generated)

@@ -16,10 +16,13 @@ class Corruption:
         `Quantize`, while the search compares with `Identity`.
       noise_stddev: standard deviation of white Gaussian noise, in units of [0, 1]. The sum
         is not clipped.
+      rescaled: whether each observation is then stretched to its own minimum and maximum, as
+        the image files of the paper's released code were (protocol `published`).
     """
 
     operator: Operator
     noise_stddev: float = 0.0
+    rescaled: bool = False
 
     def __call__(self, images, seed=0, first=0, **conditions):
         """Observes images.
@@ -33,14 +36,22 @@ class Corruption:
           Measurements as the operator shapes them, float32.
         """
         measured = self.operator(tf.convert_to_tensor(images, tf.float32), **conditions)
-        if not self.noise_stddev:
-            return measured
+        if self.noise_stddev:
+            measured = measured + self.noise_stddev * self._noise(measured, seed, first)
+        return _stretch(measured) if self.rescaled else measured
+
+    def _noise(self, measured, seed, first):
         indices = tf.range(first, first + tf.shape(measured)[0])
-        noise = tf.map_fn(
+        return tf.map_fn(
             lambda index: tf.random.stateless_normal(
                 tf.shape(measured)[1:], tf.stack([seed, index])
             ),
             indices,
             fn_output_signature=tf.float32,
         )
-        return measured + self.noise_stddev * noise
+
+
+def _stretch(images):
+    low = tf.reduce_min(images, axis=[1, 2, 3], keepdims=True)
+    high = tf.reduce_max(images, axis=[1, 2, 3], keepdims=True)
+    return tf.math.divide_no_nan(images - low, high - low)

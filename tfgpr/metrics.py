@@ -1,11 +1,28 @@
-"""How close two images are: PSNR and SSIM, one number per image."""
+"""How close two images are: PSNR and SSIM, one number per image.
+
+How real a *set* of images looks is in `tfgpr.realism`.
+"""
 
 import tensorflow as tf
 
 
-def psnr(images, reference):
-    """Peak signal-to-noise ratio in dB for a peak of 1, `[batch]`; both in [0, 1]."""
-    return tf.image.psnr(images, reference, max_val=1.0)
+def psnr(images, reference, where=None, peak=1.0):
+    """Peak signal-to-noise ratio in dB, `[batch]`.
+
+    Args:
+      images, reference: `[batch, height, width, channels]` in [0, 1].
+      where: count these pixels only: `[batch or 1, height, width, 1]` of 0 and 1 (for
+        inpainting, `1 - known` is the hole); None: all.
+      peak: 1, or one for each image, `[batch]`.
+    """
+    squared = tf.math.squared_difference(images, reference)
+    if where is None:
+        error = tf.reduce_mean(squared, axis=[1, 2, 3])
+    else:
+        where = tf.broadcast_to(tf.cast(where, squared.dtype), tf.shape(squared))
+        total = tf.reduce_sum(where * squared, axis=[1, 2, 3])
+        error = total / tf.reduce_sum(where, axis=[1, 2, 3])
+    return 10 * tf.math.log(peak**2 / error) / tf.math.log(10.0)
 
 
 def ssim(images, reference):

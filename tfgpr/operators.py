@@ -172,6 +172,44 @@ class Downsample(Separable):
 
 
 @keras.saving.register_keras_serializable(package="tfgpr")
+class BilinearDecimation(Separable):
+    """Bilinear to 1/factor of the size, without a low pass, and bilinear back. Linear.
+
+    Both with aligned corners: sample i of n lies at i * (size - 1) / (n - 1). What the
+    released code of the paper calls super-resolution (protocol `published`).
+
+    Args:
+      factor: a whole number that divides height and width.
+    Raises:
+      InputError: a factor below 1 or that leaves fewer than 2 samples.
+    """
+
+    def __init__(self, factor, **kwargs):
+        super().__init__(**kwargs)
+        if factor != int(factor) or factor < 1:
+            raise InputError(f"Expected factor as a whole number from 1 on. Received: {factor!r}.")
+        self.factor = int(factor)
+
+    def matrix(self, size):
+        small = size // self.factor
+        if small < 2 or size % self.factor:
+            raise InputError(
+                f"Expected an image size that the factor {self.factor} divides, twice at least. "
+                f"Received: {size}."
+            )
+        return _bilinear(small, size) @ _bilinear(size, small)
+
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor}
+
+
+def _bilinear(size, samples):
+    """Linear interpolation at `samples` points with aligned corners, `[samples, size]`."""
+    places = np.linspace(0, size - 1, samples)
+    return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(size)))
+
+
+@keras.saving.register_keras_serializable(package="tfgpr")
 class GaussianBlur(Separable):
     """Blur by a Gaussian, images mirrored at the border (half-sample symmetric). Linear.
 
@@ -209,24 +247,27 @@ class Quantize(Operator):
 
     Args:
       steps: number of intervals of [0, 1]; there are `steps + 1` values.
+      floor: round down rather than to the nearest (protocol `published`).
     Raises:
       InputError: steps below 1.
     """
 
     linear = False
 
-    def __init__(self, steps=4, **kwargs):
+    def __init__(self, steps=4, floor=False, **kwargs):
         super().__init__(**kwargs)
         if steps != int(steps) or steps < 1:
             raise InputError(f"Expected steps as a whole number from 1 on. Received: {steps!r}.")
         self.steps = int(steps)
+        self.floor = bool(floor)
 
     def call(self, images):
-        rounded = tf.round(images * self.steps) / self.steps
+        rounding = tf.floor if self.floor else tf.round
+        rounded = rounding(images * self.steps) / self.steps
         return images + tf.stop_gradient(rounded - images)
 
     def get_config(self):
-        return {**super().get_config(), "steps": self.steps}
+        return {**super().get_config(), "steps": self.steps, "floor": self.floor}
 
 
 @keras.saving.register_keras_serializable(package="tfgpr")
