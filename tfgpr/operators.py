@@ -247,18 +247,19 @@ class Quantize(Operator):
 
     Args:
       steps: number of intervals of [0, 1]; there are `steps + 1` values.
-      floor: round down rather than to the nearest (protocol `published`).
+      floor: round down rather than to the nearest; `steps` need not be whole then, and the
+        last interval is cut off (protocol `published`).
     Raises:
-      InputError: steps below 1.
+      InputError: steps below 1, or not whole.
     """
 
     linear = False
 
     def __init__(self, steps=4, floor=False, **kwargs):
         super().__init__(**kwargs)
-        if steps != int(steps) or steps < 1:
+        if steps < 1 or (steps != int(steps) and not floor):
             raise InputError(f"Expected steps as a whole number from 1 on. Received: {steps!r}.")
-        self.steps = int(steps)
+        self.steps = steps
         self.floor = bool(floor)
 
     def call(self, images):

@@ -77,11 +77,11 @@ def _published_denoising(noise_stddev=0.1):
     return dataclasses.replace(task, corruption=dataclasses.replace(task.corruption, rescaled=True))
 
 
-def _published_dequantization(steps=6):
-    # Six steps and stretched files give the input its 20.6 dB; a method sees the file, so it
-    # takes the values for centres of cells.
-    corruption = Corruption(Quantize(steps, floor=True), rescaled=True)
-    return dataclasses.replace(tasks.dequantization(steps), corruption=corruption)
+def _published_dequantization():
+    # Gray values of 0..255 in steps of 55, rounded down, and stretched when saved: a method
+    # sees the file, so for it these are the values k/4 of five cells.
+    corruption = Corruption(Quantize(255 / 55, floor=True), rescaled=True)
+    return dataclasses.replace(tasks.dequantization(4), corruption=corruption)
 
 
 def _psnr_of_own_maximum(images, reference, where=None):
@@ -103,7 +103,7 @@ PROTOCOLS = {
         "published",
         "Protocol `published`, after the paper's released code: super-resolution from bilinear "
         "decimation without a low pass (aliased), enlarged again; quantisation by floor (a bias "
-        "of half a cell; six steps); noisy and quantised images stretched to their own minimum "
+        "of half a cell; steps of 55 gray values); noisy and quantised images stretched to their own minimum "
         "and maximum, as they were saved (contrast is lost, and no method is told); PSNR "
         "relative to each image's own maximum. All of it lowers the scores. The faces are not "
         "the paper's.",
