@@ -69,11 +69,8 @@ def main(_):
     with files.atomic_folder(FLAGS.output, FLAGS.overwrite) as folder:
         for name, image in zip(loaded.names, result.images):
             images.write_png(folder / f"{name}.png", image)
-        columns = {"observed": result.observed, "G(z)": result.generated, "restored": result.images}
-        if loaded.originals is not None:
-            columns["original"] = loaded.originals
-        first = {label: batch[:16] for label, batch in columns.items()}
-        images.write_png(folder / "comparison.png", images.labelled_columns(first))
+        columns = result.columns(loaded.originals, rows=16)
+        images.write_png(folder / "comparison.png", images.labelled_columns(columns))
     seconds = time.monotonic() - began
     print(f"Restored {len(loaded.names)} image(s) in {seconds:.1f} s: {FLAGS.output}")
 

@@ -103,8 +103,8 @@ PROTOCOLS = {
         "published",
         "Protocol `published`, after the paper's released code: super-resolution from bilinear "
         "decimation without a low pass (aliased), enlarged again; quantisation by floor (a bias "
-        "of half a cell; steps of 55 gray values); noisy and quantised images stretched to their own minimum "
-        "and maximum, as they were saved (contrast is lost, and no method is told); PSNR "
+        "of half a cell; steps of 55 gray values); noisy and quantised images stretched to their "
+        "own minimum and maximum, as they were saved (contrast is lost, no method is told); PSNR "
         "relative to each image's own maximum. All of it lowers the scores. The faces are not "
         "the paper's.",
         {
