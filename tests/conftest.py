@@ -1,5 +1,9 @@
-"""Small priors and images that the tests share. No file from outside the repo is read."""
+"""What tests share: small priors, and scripts run in this process.
 
+No file from outside the repository is read.
+"""
+
+import contextlib
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -7,11 +11,24 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import pytest
+from absl import flags
 
 from tfgpr.gan import recompute_batch_norm
 from tfgpr.prior import GanPrior
 
 TINY = {"image_size": 32, "base_channels": 4}
+
+
+@contextlib.contextmanager
+def own_flags():
+    """Forgets the flags that are defined inside, so that another script can define its own."""
+    before = set(flags.FLAGS)
+    try:
+        yield
+    finally:
+        for flag in set(flags.FLAGS) - before:
+            delattr(flags.FLAGS, flag)
+        flags.FLAGS.unparse_flags()
 
 
 @pytest.fixture
