@@ -53,7 +53,7 @@ def main(_):
     if FLAGS.dataset == "celeb_a":
         images = data.celeb_a(recipe.image_size, recipe.crop, tfds_dir=FLAGS.data_dir)
         count = int(images.cardinality())
-    elif FLAGS.data_dir is None:
+    elif not FLAGS.data_dir:
         raise InputError("Expected --data_dir: a folder of images. Received: none.")
     else:
         folder = data.FolderImages(

@@ -184,3 +184,26 @@ def test_the_command_of_the_readme_restores_the_free_face(tmp_path):
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["mean"]["psnr"] > 17  # the gray hole alone scores 12
     assert (tmp_path / "out" / "comparison.png").exists()
+
+
+def test_bad_training_input_is_one_line_and_exit_code_2(faces, tmp_path, capsys):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "mine.txt").write_text("keep")
+    usual = ["--image_size=32", "--nocrop", "--batch_size=2", "--base_channels=4"]
+    usual += [f"--data_dir={faces}", f"--model_dir={tmp_path / 'run'}"]
+    cases = {
+        "absent": ([f"--data_dir={tmp_path / 'nowhere'}"], "absent"),
+        "no data": (["--data_dir="], "--data_dir"),
+        "too few": (["--batch_size=64"], "Received: 3"),
+        "taken": ([f"--model_dir={tmp_path / 'taken'}"], "already holds"),
+        "nothing to resume": (["--resume"], "Nothing to resume"),
+        "size": (["--image_size=48"], "48"),
+        "epochs": (["--epochs=0"], "epochs"),
+    }
+    for name, (bad, message) in cases.items():
+        before = sorted(tmp_path.rglob("*"))
+        code = run_script("scripts/train.py", *usual, *bad)
+        error = capsys.readouterr().err
+        assert code == 2, name
+        assert message in error.strip().splitlines()[-1], name
+        assert sorted(tmp_path.rglob("*")) == before, name

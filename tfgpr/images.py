@@ -69,6 +69,8 @@ def list_files(path):
     Raises:
       InputError: nothing is there, or the folder holds no file with an image's ending.
     """
+    if not str(path):
+        raise InputError("Expected an image file or a folder of images. Received: an empty path.")
     path = pathlib.Path(path)
     if path.is_file():
         return [path]

@@ -133,10 +133,10 @@ def train(
         the losses are no longer finite.
     """
     model_dir = pathlib.Path(model_dir)
+    keras.utils.set_random_seed(recipe.seed)
+    about = {**(provenance or {}), "recipe": dataclasses.asdict(recipe)}
+    prior = recipe.prior(precision.resolve(dtype), about)
     _claim(model_dir, recipe, resume)
-    dtype = precision.resolve(dtype)
-    tf.keras.utils.set_random_seed(recipe.seed)
-    prior = recipe.prior(dtype, {**(provenance or {}), "recipe": dataclasses.asdict(recipe)})
     gan = recipe.gan(prior)
     run = _Run(gan, prior, model_dir, checkpoint_minutes)
     if resume:
