@@ -14,6 +14,7 @@ flags.DEFINE_enum("dataset", "folder", ["folder", "celeb_a"], "Where the images 
 flags.DEFINE_integer("epochs", 64, "Passes over the images, in all.", lower_bound=1)
 flags.DEFINE_integer("base_channels", 64, "Width of G; 128 is the paper's.", lower_bound=4)
 flags.DEFINE_boolean("resume", False, "Continue the run in --model_dir.")
+flags.DEFINE_string("start_from", None, "state.npz of an ended run to start a new one from.")
 flags.DEFINE_integer("num_images", None, "Use only so many of the folder's files.", lower_bound=1)
 flags.DEFINE_integer("image_size", 64, "32, 64 or 128 pixels.")
 flags.DEFINE_boolean("crop", True, "Cut the face crop; --nocrop: images have the right size.")
@@ -72,6 +73,7 @@ def main(_):
         epochs=FLAGS.epochs,
         model_dir=FLAGS.model_dir,
         resume=FLAGS.resume,
+        start_from=FLAGS.start_from,
         dtype=FLAGS.dtype,
         checkpoint_minutes=FLAGS.checkpoint_minutes,
         provenance={"dataset": FLAGS.dataset, "images": count},

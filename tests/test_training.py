@@ -70,6 +70,32 @@ def test_a_resumed_run_starts_from_all_that_was_saved(tmp_path):
     assert steps == [9]
 
 
+def test_an_ended_run_goes_on_elsewhere_from_its_small_state(tmp_path):
+    training.train(TINY, batches, 3, 2, tmp_path / "first", dtype="float32")
+    state = tmp_path / "first" / "state.npz"
+    settings = {"start_from": state, "dtype": "float32"}
+    training.train(TINY, batches, 3, 2, tmp_path / "second", **settings)  # no epoch is left
+
+    def compare(name):
+        pairs = zip(*(checkpointed(tmp_path / run, name).values() for run in ("first", "second")))
+        return [(np.allclose(b, a, 4e-3, 1e-6), not b.any(), a.ndim > 0) for a, b in pairs]
+
+    for name in ("generator/", "discriminator/", "ema_generator/"):
+        assert all(same for same, _, _ in compare(name)), name
+    moments = [(same, zero) for same, zero, moment in compare("discriminator_optimizer/") if moment]
+    assert all(same or zero for same, zero in moments), "second moments stay, first start anew"
+    assert sum(same and not zero for same, zero in moments) == len(moments) // 2
+    prior = training.train(TINY, batches, 3, 4, tmp_path / "third", **settings)
+    assert prior.training["steps"] == 12
+    other = training.Recipe(**{**TINY.__dict__, "latent_dim": 9})
+    with pytest.raises(InputError, match="latent_dim: 6"):
+        training.train(other, batches, 3, 4, tmp_path / "fourth", **settings)
+    assert not (tmp_path / "fourth").exists()
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(InputError, match="training state"):
+        training.train(TINY, batches, 3, 4, tmp_path / "fourth", **settings)
+
+
 def test_a_killed_run_ends_with_all_its_steps(tmp_path):
     """SIGKILL at random moments; the last process ends the run as if nothing had been."""
     rng = np.random.default_rng(0)

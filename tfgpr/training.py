@@ -7,6 +7,7 @@ A run's folder:
     checkpoints/              whole training states (two newest)
     samples/                  a grid of the same 64 draws after each epoch
     log.csv, tensorboard/     losses by epoch
+    state.npz                 when it has ended: a small state for --start_from elsewhere
 """
 
 import dataclasses
@@ -28,6 +29,7 @@ from tfgpr.files import require_free, write_json
 from tfgpr.gan import GAN, recompute_batch_norm
 from tfgpr.images import FACE_CROP, grid, write_png
 from tfgpr.prior import GanPrior
+from tfgpr.training_state import load_state, save_state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +112,7 @@ def train(
     epochs,
     model_dir,
     resume=False,
+    start_from=None,
     dtype="auto",
     checkpoint_minutes=3.0,
     provenance=None,
@@ -123,6 +126,8 @@ def train(
       epochs: epochs in all, those before a resumption counted.
       model_dir: the run's folder.
       resume: continue the run in `model_dir` rather than start one there.
+      start_from: a `state.npz` of another run of the same recipe to start a new one from; its
+        steps count.
       dtype: what the networks compute in; weights and losses are float32.
       checkpoint_minutes: time between two checkpoints; one more is written at the end.
       provenance: JSON values for model.json (what data, which command).
@@ -136,8 +141,10 @@ def train(
     keras.utils.set_random_seed(recipe.seed)
     about = {**(provenance or {}), "recipe": dataclasses.asdict(recipe)}
     prior = recipe.prior(precision.resolve(dtype), about)
-    _claim(model_dir, recipe, resume)
     gan = recipe.gan(prior)
+    if start_from is not None and not resume:
+        load_state(gan, start_from, dataclasses.asdict(recipe))
+    _claim(model_dir, recipe, resume)
     run = _Run(gan, prior, model_dir, checkpoint_minutes)
     if resume:
         run.restore()
@@ -165,6 +172,7 @@ def train(
     except KeyboardInterrupt:
         print(f"\nInterrupted at step {int(gan.steps.numpy())}; --resume continues from here.")
     run.save()
+    save_state(gan, model_dir / "state.npz", dataclasses.asdict(recipe))
     return run.save_prior()
 
 

@@ -1,0 +1,78 @@
+"""A training run in one small file, to go on with on another machine.
+
+A checkpoint of `tfgpr.training` is exact and large (four bytes for each weight, its average
+and its two moments). This file rounds weights to float16 and Adam's second moments to
+bfloat16, and leaves out the first moments, which beta_1 = 0.5 forgets within a few steps.
+"""
+
+import json
+import zipfile
+
+import numpy as np
+import tensorflow as tf
+
+from tfgpr.errors import InputError
+from tfgpr.files import atomic_path
+
+_NETWORKS = ("generator", "discriminator", "ema_generator")
+_OPTIMIZERS = ("generator_optimizer", "discriminator_optimizer")
+
+
+def save_state(gan, path, recipe):
+    """Writes the state of a compiled `GAN`, atomically.
+
+    Args:
+      gan: a `tfgpr.gan.GAN` whose optimizers are Keras's Adam.
+      path: the file, `.npz`.
+      recipe: JSON values that a run must share to go on from here.
+    """
+    arrays = {"recipe": json.dumps(recipe), "steps": gan.steps.numpy()}
+    for name in _NETWORKS:
+        for index, weight in enumerate(getattr(gan, name).get_weights()):
+            arrays[f"{name}/{index:03d}"] = weight.astype(np.float16)
+    for name in _OPTIMIZERS:
+        for index, moment in enumerate(_second_moments(getattr(gan, name))):
+            half = tf.cast(tf.convert_to_tensor(moment), tf.bfloat16)
+            arrays[f"{name}/{index:03d}"] = tf.bitcast(half, tf.uint16).numpy()
+    with atomic_path(path) as partial, open(partial, "wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def load_state(gan, path, recipe):
+    """Sets a compiled `GAN` to a state that `save_state` wrote.
+
+    Raises:
+      InputError: the file is absent or no such state, or is of another recipe.
+    """
+    try:
+        with np.load(path) as stored:
+            arrays = dict(stored)
+        begun, steps = json.loads(str(arrays["recipe"])), int(arrays["steps"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"Expected a training state to start from. Received: {path} ({error!r})."
+        ) from error
+    differ = sorted(name for name in recipe if begun.get(name) != recipe[name])
+    if differ:
+        theirs = ", ".join(f"{name}: {begun.get(name)}" for name in differ)
+        raise InputError(
+            f"Expected a training state of this recipe. Received: {path} with {theirs}; start "
+            "with those settings, or without the state."
+        )
+    for name in _NETWORKS:
+        values = _of(arrays, name)
+        getattr(gan, name).set_weights([value.astype(np.float32) for value in values])
+    for name in _OPTIMIZERS:
+        optimizer = getattr(gan, name)
+        for moment, value in zip(_second_moments(optimizer), _of(arrays, name)):
+            moment.assign(tf.cast(tf.bitcast(value, tf.bfloat16), tf.float32))
+        optimizer.iterations.assign(steps)
+    gan.steps.assign(steps)
+
+
+def _of(arrays, name):
+    return [arrays[key] for key in sorted(arrays) if key.startswith(f"{name}/")]
+
+
+def _second_moments(adam):
+    return adam._velocities  # Keras has no public name for them; the same in Keras 2 and 3
