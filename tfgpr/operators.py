@@ -97,14 +97,11 @@ class Value(Operator):
 
 
 class Separable(Operator):
-    """A x = S x S^T in each channel; `matrix(size)` gives S `[size out, size in]`.
+    """A x = S x S^T in each channel. The adjoint is S^T y S.
 
-    The adjoint is S^T y S.
+    Subclasses define `matrix(size)`: S `[size out, size in]`, a NumPy array, for a side of
+    `size` pixels.
     """
-
-    def matrix(self, size):
-        """S for one side of `size` pixels, a NumPy array."""
-        raise NotImplementedError(f"{type(self).__name__} defines matrix(size)")
 
     def call(self, images):
         _, height, width, _ = images.shape

@@ -117,9 +117,6 @@ class Baseline:
     def _fit(self, images):
         """Sets the attributes named in `learned`."""
 
-    def _restore(self, task, observed, known):
-        raise NotImplementedError(f"{type(self).__name__} defines _restore")
-
 
 def _require_extra():
     missing = [name for name in ("skimage", "sklearn") if importlib.util.find_spec(name) is None]
