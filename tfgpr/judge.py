@@ -11,7 +11,7 @@ from tfgpr.restoration import Method, Restorer
 from tfgpr.tasks import Task
 
 INVERSION = Method(
-    optimizer=optimizers.Adam(0.1, decay_steps=200),
+    optimizer=optimizers.Adam(0.1, beta_2=0.9, decay_steps=200),
     iterations=200,
     initialization=initialization.Screened(256),
     weight=0.0,

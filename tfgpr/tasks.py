@@ -8,7 +8,8 @@ the learning rate; for super-resolution also from its enlarged observation to th
 
 The default settings were chosen on 24 held-out training faces (7,501 on). There the realism
 term gained 0.1 dB for inpainting at lambda = 30 (of 0, 3, 30, 100) and nothing for the other
-tasks (of 0 to 100), where it is left out and the discriminator is not evaluated.
+tasks (of 0 to 100), where it is left out and the discriminator is not evaluated. Adam with
+beta_2 = 0.9 rather than 0.999 gained 0.8 dB for denoising in the same 150 steps.
 """
 
 import dataclasses
@@ -142,9 +143,9 @@ def _paper(learning_rate, weight, **settings):
     )
 
 
-def _default(weight, iterations=150, starts=2, **settings):
+def _default(weight, iterations=200, starts=2, **settings):
     return Method(
-        optimizer=Adam(0.1, decay_steps=iterations),
+        optimizer=Adam(0.1, beta_2=0.9, decay_steps=iterations),
         iterations=iterations,
         initialization=Screened(256),
         starts=starts,
