@@ -89,7 +89,8 @@ class BackProjection:
     def __init__(self, operator):
         self.operator = operator
 
-    def __call__(self, generated, observed):
+    def project(self, generated, observed):
+        """The same, not clipped to [0, 1]."""
         _, height, width, _ = generated.shape
         rows, columns = (
             tf.constant(np.linalg.pinv(self.operator.matrix(size), rcond=1e-6), generated.dtype)
@@ -97,7 +98,10 @@ class BackProjection:
         )
         missing = observed - self.operator(generated)
         missing = tf.einsum("hi,biwc->bhwc", rows, missing)
-        return clip(generated + tf.einsum("wj,bhjc->bhwc", columns, missing))
+        return generated + tf.einsum("wj,bhjc->bhwc", columns, missing)
+
+    def __call__(self, generated, observed):
+        return clip(self.project(generated, observed))
 
 
 def shift_luma(generated, observed):

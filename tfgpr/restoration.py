@@ -96,6 +96,8 @@ class Method:
       weight: lambda of the prior's terms, relative to a sum over measurements in [0, 1].
       p: norm of the data term, 1 or 2.
       importance_window: see `tfgpr.objective.DataFidelity`.
+      residual: add nu, what the generator cannot draw, where the prior has learned it and the
+        task says what it has evidence of; see `tfgpr.residual`.
     """
 
     optimizer: Any = Adam(0.1)
@@ -105,6 +107,7 @@ class Method:
     weight: float = 0.0
     p: int = 1
     importance_window: int | None = None
+    residual: bool = True
 
     def __post_init__(self):
         for name in ("iterations", "starts"):
@@ -131,7 +134,7 @@ class Restoration:
       loss: its objective, `[batch]`.
       trace: the objective at each iterate of the kept start, `[steps + 1, batch]`.
       generated: G(z), `[batch, height, width, 3]` in [0, 1].
-      images: the restored images: G(z) made consistent with y.
+      images: the restored images: G(z) + nu made consistent with y.
       observed: y.
     """
 
@@ -206,13 +209,21 @@ class _Problem:
         rows = tf.range(tf.shape(kept)[0]) * starts + kept
         z = tf.gather(z, rows)
         generated = self.prior.generate(z)
+        complete = self._complete(generated, observed, conditions)
         return {
             "latent": z,
             "loss": tf.reduce_min(loss, axis=1),
             "trace": tf.gather(trace, rows, axis=1),
             "generated": generated,
-            "images": self.task.consistency(generated, observed, **conditions),
+            "images": self.task.consistency(complete, observed, **conditions),
         }
+
+    def _complete(self, generated, observed, conditions):
+        """G(z) + nu."""
+        evidence = self.task.evidence
+        if not self.method.residual or evidence is None or self.prior.residual is None:
+            return generated
+        return self.prior.residual(evidence(generated, observed, **conditions), generated)
 
 
 def restore(prior, task, observed, method=None, seed=0, **conditions):

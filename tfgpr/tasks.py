@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgpr import consistency
+from tfgpr import consistency, residual
 from tfgpr.corruptions import Corruption
 from tfgpr.errors import InputError
 from tfgpr.images import as_images
@@ -48,6 +48,8 @@ class Task:
       default: the `Method` that tfgpr recommends.
       paper: the published `Method`.
       observed_range: values that an observation may have.
+      evidence: what y says of each pixel, `(generated, observed, **conditions)` ->
+        `tfgpr.residual.Evidence`; None: nothing is added to G(z).
     """
 
     name: str
@@ -57,6 +59,7 @@ class Task:
     default: Method
     paper: Method
     observed_range: tuple[float, float] = (0.0, 1.0)
+    evidence: Callable | None = None
 
     def measured_shape(self, image_shape):
         """Shape of one observation of an image of `image_shape`."""
@@ -139,11 +142,12 @@ def _paper(learning_rate, weight, **settings):
         iterations=1500,
         initialization=ClippedNormal(),
         weight=weight,
+        residual=False,
         **settings,
     )
 
 
-def _default(weight, iterations=200, starts=2, **settings):
+def _default(weight, iterations=80, starts=1, **settings):
     return Method(
         optimizer=Adam(0.1, beta_2=0.9, decay_steps=iterations),
         iterations=iterations,
@@ -164,6 +168,7 @@ def inpainting():
         consistency.poisson_blend,
         default=_default(30.0),
         paper=_paper(0.02, 0.05, importance_window=7),
+        evidence=residual.known_pixels,
     )
 
 
@@ -181,6 +186,7 @@ def colorization(value=False):
         consistency.scale_value if value else consistency.shift_luma,
         default=_default(0.0),
         paper=_paper(0.02, 0.05),
+        evidence=None if value else residual.known_luma,
     )
 
 
@@ -199,6 +205,7 @@ def super_resolution(factor=4, method="bicubic"):
         default=_default(0.0),
         paper=_paper(0.0032, 0.0003),
         observed_range=(-0.25, 1.25),  # bicubic overshoots at edges
+        evidence=residual.LowFrequencies(operator, factor),
     )
 
 
@@ -217,6 +224,7 @@ def denoising(noise_stddev=0.1):
         default=_default(0.0, p=2),
         paper=_paper(0.0002, 0.015),
         observed_range=(-1.0, 2.0),
+        evidence=residual.Noisy(noise_stddev),
     )
 
 
@@ -233,6 +241,7 @@ def dequantization(steps=4):
         consistency.ClipToCell(steps),
         default=_default(0.0, p=2),
         paper=_paper(0.0002, 0.0005),
+        evidence=residual.Noisy(residual.quantization_stddev(steps)),
     )
 
 
