@@ -153,6 +153,45 @@ def test_more_starts_are_never_worse_and_the_kept_one_is_the_best(tiny_prior):
     assert (result.loss <= single.loss + 1e-3).all()
 
 
+@pytest.mark.parametrize("make", ALL_TASKS)
+def test_a_sample_is_the_same_whatever_their_number_and_the_batch(make, tiny_prior):
+    task = make()
+    observed, given = observe(task, tiny_prior.sample(3, seed=3))
+    restorer = tfgpr.Restorer(tiny_prior, task, dataclasses.replace(QUICK, starts=2))
+    several = restorer.restore(observed, num_samples=4, **given)
+    assert several.samples.shape == (3, 4, 32, 32, 3)
+    single = restorer.restore(observed, **given)
+    np.testing.assert_allclose(single.images, several.samples[:, 0], atol=1e-3)
+    np.testing.assert_array_equal(single.samples[:, 0], single.images)
+    np.testing.assert_array_equal(single.spread, np.zeros((3, 32, 32)))
+    one = slice(1, 2)
+    alone = restorer.restore(observed[one], num_samples=2, **{k: v[one] for k, v in given.items()})
+    np.testing.assert_allclose(alone.samples, several.samples[one, :2], atol=1e-3)
+
+
+def test_the_best_sample_is_the_answer_and_the_spread_is_theirs(tiny_prior):
+    task = tasks.inpainting()
+    observed, _ = observe(task, tiny_prior.sample(2, seed=4))
+    restorer = tfgpr.Restorer(tiny_prior, task, dataclasses.replace(QUICK, iterations=4))
+    result = restorer.restore(observed, num_samples=5, known=center(1.0))
+    spread = result.samples.astype(np.float64).var(axis=1).mean(axis=-1) ** 0.5
+    np.testing.assert_allclose(result.spread, spread, atol=1e-5)
+    hole = center(1.0)[0, :, :, 0] == 0
+    assert spread[:, hole].mean() > 1e-2
+    assert spread[:, ~hole].max() < 1e-3
+    seeds = [restorer.seed + 1_000_003 * sample for sample in range(5)]
+    each = [tfgpr.Restorer(tiny_prior, task, restorer.method, seed) for seed in seeds]
+    apart = [restorer.restore(observed, known=center(1.0)) for restorer in each]
+    losses = np.stack([found.loss for found in apart])
+    np.testing.assert_allclose(result.loss, losses.min(axis=0), rtol=1e-4)
+    best = [apart[kept].images[row] for row, kept in enumerate(losses.argmin(axis=0))]
+    np.testing.assert_allclose(result.images, best, atol=1e-3)
+    pure = restoration.restore(
+        tiny_prior, task, observed, restorer.method, num_samples=5, known=center(1.0, 2)
+    )
+    np.testing.assert_allclose(pure["samples"], result.samples, atol=1e-3)
+
+
 def test_z_can_be_read_and_moved_between_steps(tiny_prior):
     task = tasks.denoising()
     planted = tiny_prior.latent.sample(2, (1, 9))
@@ -167,13 +206,14 @@ def test_z_can_be_read_and_moved_between_steps(tiny_prior):
     np.testing.assert_allclose(restorer.result().latent, planted, atol=1e-6)
 
 
-def test_one_trace_serves_every_batch_and_mask(tiny_prior):
+def test_one_trace_serves_every_batch_mask_and_number_of_samples(tiny_prior):
     task = tasks.inpainting()
     restorer = tfgpr.Restorer(tiny_prior, task, QUICK)
-    for batch in (1, 3):
+    for batch, samples in ((1, 1), (3, 1), (2, 3)):
         observed, given = observe(task, tiny_prior.sample(batch), seed=batch)
-        restorer.restore(observed, **given)
-    assert restorer._advance.experimental_get_tracing_count() == 1
+        restorer.restore(observed, num_samples=samples, **given)
+    for function in (restorer._start, restorer._advance, restorer._finish):
+        assert function.experimental_get_tracing_count() == 1
 
 
 def test_the_pure_function_equals_the_restorer_inside_a_graph(tiny_prior):
@@ -238,3 +278,5 @@ def test_bad_use_is_named(tiny_prior):
     restorer.start(tiny_prior.sample(1).numpy())
     with pytest.raises(InputError, match="steps"):
         restorer.step(0)
+    with pytest.raises(InputError, match="num_samples"):
+        restorer.restore(tiny_prior.sample(1).numpy(), num_samples=0)

@@ -2,7 +2,6 @@
 `Restorer`, the same for Python, with z in a `tf.Variable`; `Restoration`, the result.
 """
 
-import collections
 import dataclasses
 from typing import Any
 
@@ -15,52 +14,7 @@ from tfgpr.images import as_images, labelled_columns
 from tfgpr.initialization import Screened
 from tfgpr.objective import DataFidelity, Objective
 from tfgpr.optimizers import Adam
-
-# Everything a search carries from step to step; each a tensor (or tuple) of [rows, ...].
-Search = collections.namedtuple("Search", ["z", "state", "best_z", "best_loss"])
-
-
-def begin(z0, optimizer):
-    """A `Search` that starts at z0 `[rows, dim]`."""
-    return Search(z0, optimizer.init(z0), z0, tf.fill(tf.shape(z0)[:1], np.inf))
-
-
-def advance(objective, search, optimizer, steps, project=tf.identity):
-    """Takes `steps` steps: the new `Search`, and the loss before each step `[steps, rows]`.
-
-    Args:
-      objective: z `[rows, dim]` -> loss `[rows]`.
-      search: a `Search`.
-      optimizer: `init` and `update`; see `tfgpr.optimizers`.
-      steps: how many, an integer or a scalar tensor.
-      project: maps z to where it may be, after each step.
-    """
-
-    def step(index, search, trace):
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(search.z)
-            loss = objective(search.z)
-        gradient = tape.gradient(loss, search.z)
-        best_z, best_loss = _better(search, loss)
-        z, state = optimizer.update(gradient, search.state, search.z)
-        return index + 1, Search(project(z), state, best_z, best_loss), trace.write(index, loss)
-
-    trace = tf.TensorArray(tf.float32, size=steps, element_shape=[search.z.shape[0]])
-    _, search, trace = tf.while_loop(
-        lambda index, *_: index < steps, step, [tf.constant(0), search, trace]
-    )
-    return search, trace.stack()
-
-
-def finish(objective, search):
-    """The best z of each row and its loss, the last iterate included."""
-    return _better(search, objective(search.z))
-
-
-def _better(search, loss):
-    better = loss < search.best_loss
-    best_z = tf.where(better[:, None], search.z, search.best_z)
-    return best_z, tf.where(better, loss, search.best_loss)
+from tfgpr.search import Search, advance, begin, finish
 
 
 def minimize(objective, z0, optimizer, steps, project=tf.identity):
@@ -82,6 +36,11 @@ def minimize(objective, z0, optimizer, steps, project=tf.identity):
     z, loss = finish(objective, search)
     last = objective(search.z)
     return Restoration(latent=z, loss=loss, trace=tf.concat([trace, last[None]], axis=0))
+
+
+def _require_count(name, value):
+    if value != int(value) or value < 1:
+        raise InputError(f"Expected {name} as a whole number from 1 on. Received: {value!r}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,11 +70,7 @@ class Method:
 
     def __post_init__(self):
         for name in ("iterations", "starts"):
-            value = getattr(self, name)
-            if value != int(value) or value < 1:
-                raise InputError(
-                    f"Expected {name} as a whole number from 1 on. Received: {value!r}."
-                )
+            _require_count(name, getattr(self, name))
 
     def with_iterations(self, iterations):
         """The same method with another number of iterations, and its rate's decay with it."""
@@ -136,6 +91,10 @@ class Restoration:
       generated: G(z), `[batch, height, width, 3]` in [0, 1].
       images: the restored images: G(z) + nu made consistent with y.
       observed: y.
+      samples: with `num_samples=K`, K restorations of each image from different starts,
+        `[batch, K, height, width, 3]`; `images` has the one with the lowest loss.
+      spread: how far the samples differ, `[batch, height, width]`: their standard deviation
+        in units of [0, 1], root mean square over the channels; 0 where there is one only.
     """
 
     latent: Any
@@ -144,6 +103,8 @@ class Restoration:
     generated: Any = None
     images: Any = None
     observed: Any = None
+    samples: Any = None
+    spread: Any = None
 
     def columns(self, originals=None, rows=None):
         """What a comparison picture shows, for `tfgpr.images.labelled_columns`.
@@ -170,52 +131,59 @@ class Restoration:
 class _Problem:
     """One task posed to one prior: pure functions of y and its conditions."""
 
-    def __init__(self, prior, task, method, seed):
+    def __init__(self, prior, task, method):
         self.prior = prior
         self.task = task
         self.method = method
-        self.seed = seed
         self.data = DataFidelity(task.operator, method.p, method.importance_window)
         self.objective = Objective.of_prior(prior, self.data, method.weight)
 
-    def start(self, observed, conditions):
-        """z0 `[batch * starts, dim]`, the starts of an image one after the other."""
-        starts = self.method.starts
-        z0 = self.method.initialization(
-            self.prior, self.data, observed, starts, self.seed, **conditions
-        )
+    def start(self, observed, conditions, seeds):
+        """z0 `[batch * samples * starts, dim]`: image by image, sample by sample; one seed for
+        each sample, so that a sample does not depend on how many there are."""
+
+        def draw(seed):
+            return self.method.initialization(
+                self.prior, self.data, observed, self.method.starts, seed, **conditions
+            )
+
+        z0 = tf.map_fn(draw, seeds, fn_output_signature=tf.float32)
+        z0 = tf.transpose(z0, [1, 0, 2, 3])
         return begin(tf.reshape(z0, [-1, self.prior.latent.dim]), self.method.optimizer)
 
-    def bound(self, observed, conditions):
-        """The objective of z alone, y and its conditions repeated for every start."""
-        observed = tf.repeat(observed, self.method.starts, axis=0)
-        conditions = {
-            name: tf.repeat(value, self.method.starts, axis=0) for name, value in conditions.items()
-        }
-        return lambda z: self.objective(z, observed, **conditions)
+    def bound(self, z, observed, conditions):
+        """The objective of z alone, y and its conditions repeated for every search."""
+        objective = self.objective
+        observed, conditions = _repeated(_per_image(z, observed), observed, conditions)
+        return lambda z: objective(z, observed, **conditions)
 
     def advance(self, search, observed, conditions, steps):
-        objective = self.bound(observed, conditions)
+        objective = self.bound(search.z, observed, conditions)
         project = self.prior.latent.project
         return advance(objective, search, self.method.optimizer, steps, project)
 
     def finish(self, search, trace, observed, conditions):
-        objective = self.bound(observed, conditions)
+        objective = self.bound(search.z, observed, conditions)
         z, loss = finish(objective, search)
         trace = tf.concat([trace, objective(search.z)[None]], axis=0)
-        starts = self.method.starts
-        loss = tf.reshape(loss, [-1, starts])
-        kept = tf.argmin(loss, axis=1, output_type=tf.int32)
-        rows = tf.range(tf.shape(kept)[0]) * starts + kept
-        z = tf.gather(z, rows)
+        rows, loss = _lowest(loss, self.method.starts)
+        z, trace = tf.gather(z, rows), tf.gather(trace, rows, axis=1)
+        samples = _per_image(z, observed)
         generated = self.prior.generate(z)
-        complete = self._complete(generated, observed, conditions)
+        each, given = _repeated(samples, observed, conditions)
+        complete = self._complete(generated, each, given)
+        images = self.task.consistency(complete, each, **given)
+        best, loss = _lowest(loss, samples)
+        images_of = tf.reshape(images, tf.concat([[-1, samples], tf.shape(images)[1:]], axis=0))
+        variance = tf.math.reduce_variance(images_of, axis=1)
         return {
-            "latent": z,
-            "loss": tf.reduce_min(loss, axis=1),
-            "trace": tf.gather(trace, rows, axis=1),
-            "generated": generated,
-            "images": self.task.consistency(complete, observed, **conditions),
+            "latent": tf.gather(z, best),
+            "loss": loss,
+            "trace": tf.gather(trace, best, axis=1),
+            "generated": tf.gather(generated, best),
+            "images": tf.gather(images, best),
+            "samples": images_of,
+            "spread": tf.sqrt(tf.reduce_mean(variance, axis=-1)),
         }
 
     def _complete(self, generated, observed, conditions):
@@ -226,7 +194,30 @@ class _Problem:
         return self.prior.residual(evidence(generated, observed, **conditions), generated)
 
 
-def restore(prior, task, observed, method=None, seed=0, **conditions):
+def _per_image(z, observed):
+    """How many rows of z there are for each image."""
+    return tf.shape(z)[0] // tf.shape(observed)[0]
+
+
+def _repeated(count, observed, conditions):
+    """y and its conditions, each row `count` times in a row."""
+    conditions = {name: tf.repeat(value, count, axis=0) for name, value in conditions.items()}
+    return tf.repeat(observed, count, axis=0), conditions
+
+
+def _lowest(loss, group):
+    """Of each `group` successive rows the one with the lowest loss: its index, its loss."""
+    loss = tf.reshape(loss, [-1, group])
+    kept = tf.argmin(loss, axis=1, output_type=tf.int32)
+    return tf.range(tf.shape(kept)[0]) * group + kept, tf.reduce_min(loss, axis=1)
+
+
+def _seeds(seed, num_samples):
+    """One seed for each sample; the first is `seed` itself."""
+    return tf.constant([seed + 1_000_003 * sample for sample in range(num_samples)], tf.int64)
+
+
+def restore(prior, task, observed, method=None, seed=0, num_samples=1, **conditions):
     """The whole restoration as a pure function of tensors, for graphs and exports.
 
     Nothing is checked here; `Restorer` does that.
@@ -237,13 +228,15 @@ def restore(prior, task, observed, method=None, seed=0, **conditions):
       observed: y, `[batch, ...]`.
       method: a `Method`; None: the task's default.
       seed: of the starts.
+      num_samples: how many restorations of each image.
       **conditions: those of the task's operator.
     Returns:
-      dict of `images`, `generated`, `latent`, `loss`, `trace`; see `Restoration`.
+      dict of `images`, `generated`, `latent`, `loss`, `trace`, `samples`, `spread`; see
+      `Restoration`.
     """
-    problem = _Problem(prior, task, method or task.default, seed)
+    problem = _Problem(prior, task, method or task.default)
     observed = task.hide(observed, **conditions)
-    search = problem.start(observed, conditions)
+    search = problem.start(observed, conditions, _seeds(seed, num_samples))
     search, trace = problem.advance(search, observed, conditions, problem.method.iterations)
     return problem.finish(search, trace, observed, conditions)
 
@@ -256,8 +249,8 @@ class Restorer:
         result.plot()
 
     Or step by step: `start`, then `step` as often as wanted, then `result`. `restorer.z`
-    holds the latents in between, `[batch * starts, dim]` (the starts of an image one after
-    the other); it can be read, and assigned to move the search.
+    holds the latents in between, `[batch * num_samples * starts, dim]` (those of an image one
+    after the other); it can be read, and assigned to move the search.
 
     Args:
       prior: a `GanPrior`.
@@ -274,13 +267,13 @@ class Restorer:
         self.z = tf.Variable(
             tf.zeros([0, prior.latent.dim]), shape=[None, prior.latent.dim], trainable=False
         )
-        self._problem = _Problem(prior, task, self.method, seed)
+        self._problem = _Problem(prior, task, self.method)
         self._image_shape = (prior.image_size, prior.image_size, 3)
         self._compile()
         self._search = None
 
     def _compile(self):
-        # Signatures with an open batch: no new trace for another batch size or mask.
+        # Open signatures: no new trace for another batch size, mask or number of samples.
         latent = tf.TensorSpec([None, self.prior.latent.dim])
         state = tf.nest.map_structure(
             lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype),
@@ -298,26 +291,32 @@ class Restorer:
         def compiled(function, *signature):
             return tf.function(function, input_signature=signature)
 
-        self._start = compiled(self._problem.start, observed, conditions)
+        seeds = tf.TensorSpec([None], tf.int64)
+        self._start = compiled(self._problem.start, observed, conditions, seeds)
         self._advance = compiled(self._problem.advance, search, observed, conditions, steps)
         self._finish = compiled(self._problem.finish, search, trace, observed, conditions)
 
-    def restore(self, observed, progress=None, **conditions):
+    def restore(self, observed, progress=None, num_samples=1, **conditions):
         """Restores a batch of observations.
+
+        With `num_samples` above 1 each is restored so many times, from different starts, at so
+        many times the cost: where y leaves much open (a hole), there is no single answer.
+        Sample k is the same whatever `num_samples` and whatever else is in the batch.
 
         Args:
           observed: y, `[batch, ...]` or one observation, in [0, 1] (noisy ones may exceed
             it) or uint8, as the task's operator gives it for `prior.image_size` pixels.
           progress: called as `progress(done, iterations)` about twenty times.
+          num_samples: how many restorations of each image.
           **conditions: `known` for inpainting: `[batch or 1, height, width, 1]`, 1 where the
             pixel was observed, 0 in the hole.
         Returns:
           A `Restoration` of NumPy arrays.
         Raises:
           InputError: wrong shape, type or range; NaN; a missing or superfluous condition; a
-            mask that is not 0 or 1, or knows all or no pixels.
+            mask that is not 0 or 1, or knows all or no pixels; `num_samples` below 1.
         """
-        self.start(observed, **conditions)
+        self.start(observed, num_samples, **conditions)
         iterations = self.method.iterations
         chunk = iterations if progress is None else max(1, iterations // 20)
         for done in range(0, iterations, chunk):
@@ -326,20 +325,21 @@ class Restorer:
                 progress(min(done + chunk, iterations), iterations)
         return self.result()
 
-    def start(self, observed, **conditions):
+    def start(self, observed, num_samples=1, **conditions):
         """Checks the input and chooses where to start; `z` holds it. Arguments: `restore`."""
+        _require_count("num_samples", num_samples)
         self._observed, self._conditions = self.task.check(
             observed, self._image_shape, **conditions
         )
-        self._search = self._start(self._observed, self._conditions)
+        seeds = _seeds(self.seed, int(num_samples))
+        self._search = self._start(self._observed, self._conditions, seeds)
         self._trace = []
         self.z.assign(self._search.z)
 
     def step(self, steps=1):
         """Takes `steps` steps from `z`; returns the losses before each, `[steps, rows]`."""
         self._require_start()
-        if steps != int(steps) or steps < 1:
-            raise InputError(f"Expected steps as a whole number from 1 on. Received: {steps!r}.")
+        _require_count("steps", steps)
         search = self._search._replace(z=tf.convert_to_tensor(self.z))
         self._search, losses = self._advance(
             search, self._observed, self._conditions, tf.constant(steps, tf.int32)
