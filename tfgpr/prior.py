@@ -20,6 +20,7 @@ from tfgpr import latent as latent_laws
 from tfgpr import networks, precision
 from tfgpr.errors import InputError
 from tfgpr.files import atomic_folder, atomic_path, write_json
+from tfgpr.gan import recompute_batch_norm
 from tfgpr.images import FACE_CROP
 from tfgpr.version import __version__
 
@@ -82,6 +83,19 @@ class GanPrior:
             {"generator": dict(generator), "discriminator": dict(discriminator)},
             training,
         )
+
+    @classmethod
+    def from_gan(cls, gan, crop=FACE_CROP, architecture=None, training=None, batches=20):
+        """The prior that a `tfgpr.GAN` has learned: its averaged generator and D.
+
+        Args:
+          gan: a `GAN`. The batch norm of its averaged generator is brought up to date.
+          crop, architecture, training: as in the constructor.
+          batches: how many batches of draws the batch norm's statistics are taken from.
+        """
+        recompute_batch_norm(gan.ema_generator, gan.latent, batches)
+        generator, discriminator = gan.ema_generator, gan.discriminator
+        return cls(generator, discriminator, gan.latent, crop, architecture, training)
 
     @property
     def image_size(self):

@@ -11,7 +11,7 @@ import PIL.Image
 import tensorflow as tf
 
 from tfgpr.errors import InputError
-from tfgpr.images import as_images, labelled_columns
+from tfgpr.images import as_values, labelled_columns
 from tfgpr.initialization import Screened
 from tfgpr.objective import DataFidelity, Objective
 from tfgpr.optimizers import Adam
@@ -149,7 +149,9 @@ class Restoration:
           originals: clean images for a last column, where they are known.
           rows: only so many images; None: all.
         """
-        columns = {"observed": self.observed, "G(z)": self.generated, "restored": self.images}
+        columns = {"G(z)": self.generated, "restored": self.images}
+        if self.observed.ndim == 4 and self.observed.shape[-1] in (1, 3):  # else it is no image
+            columns = {"observed": self.observed, **columns}
         if originals is not None:
             columns["original"] = originals
         return {label: images[:rows] for label, images in columns.items()}
@@ -356,9 +358,10 @@ def as_measurements(array, shape, low=0.0, high=1.0):
     """Checks y against the shape `[*shape]` of one observation; returns a float32 tensor."""
     array = np.asarray(array)
     expected = "x".join(map(str, shape))
-    if array.shape[-3:] != tuple(shape):
+    batched = array[None] if array.ndim == len(shape) else array
+    if batched.shape[1:] != tuple(shape) or not batched.size:
         raise InputError(
             f"Expected observations of shape [batch, {expected}]. Received: shape "
             f"{array.shape}; crop or resize them."
         )
-    return tf.constant(as_images(array, "observations", low=low, high=high))
+    return tf.constant(as_values(batched, "observations", low, high))

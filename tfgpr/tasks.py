@@ -65,9 +65,10 @@ class Task:
 
     def hide(self, observed, **conditions):
         """y with what was not observed set to zero, so that nobody can read it."""
-        if "known" in conditions:
-            return tf.where(conditions["known"] > 0.5, observed, 0.0)
-        return observed
+        known = conditions.get("known")
+        if known is None or observed.shape[1:3] != known.shape[1:3]:  # measured after the mask
+            return observed
+        return tf.where(known > 0.5, observed, 0.0)
 
     def check(self, observed, image_shape, **conditions):
         """Checks an observation and its conditions; returns them as float32 tensors.
@@ -234,6 +235,42 @@ def dequantization(steps=4):
         default=_default(0.0, p=2),
         paper=_paper(0.0002, 0.0005),
     )
+
+
+def custom(
+    name, operator, noise_stddev=0.0, consistency=None, method=None, observed_range=(0.0, 1.0)
+):
+    """A task of your own: any operator, such as a Keras layer that you wrote.
+
+        task = tfgpr.tasks.custom("deblurring", tfgpr.operators.GaussianBlur(2.0))
+
+    Args:
+      name: of the task, any word.
+      operator: A, a `tfgpr.operators.Operator`.
+      noise_stddev: standard deviation of the noise in y, in the units of y.
+      consistency: what the answer is owed, see `tfgpr.consistency`; None: `LeastChange` for a
+        linear operator without noise, else `keep`.
+      method: a `tfgpr.Method`; None: as for the paper's tasks, p = 2 where there is noise.
+      observed_range: values that an observation may have; others are refused.
+    Returns:
+      A `Task`.
+    """
+    if consistency is None:
+        consistency = _owed(operator, noise_stddev)
+    return Task(
+        name,
+        operator,
+        Corruption(operator, noise_stddev),
+        consistency,
+        default=method or _default(0.0, p=2 if noise_stddev else 1),
+        paper=_paper(0.02, 0.05),
+        observed_range=observed_range,
+    )
+
+
+def _owed(operator, noise_stddev):
+    exact = operator.linear and not noise_stddev
+    return consistency.LeastChange(operator) if exact else consistency.keep
 
 
 TASKS = {
