@@ -32,6 +32,11 @@ _NETWORKS = ("generator", "discriminator")
 class GanPrior:
     """A generative prior over images, with the public range [0, 1] on the outside.
 
+        prior = tfgpr.load_prior()                    # the shipped one, or a folder's
+        prior.sample(4)                               # [4, 64, 64, 3] in [0, 1]
+        prior = tfgpr.GanPrior.from_gan(gan)          # a trained tfgpr.GAN
+        prior = tfgpr.GanPrior(generator, discriminator, tfgpr.latent.Gaussian(64), crop=None)
+
     Args:
       generator: Keras model, z `[batch, latent.dim]` -> images `[batch, size, size, 3]` in
         [-1, 1].

@@ -11,7 +11,7 @@ import PIL.Image
 import tensorflow as tf
 
 from tfgpr.errors import InputError
-from tfgpr.images import as_values, labelled_columns
+from tfgpr.images import labelled_columns
 from tfgpr.initialization import Screened
 from tfgpr.objective import DataFidelity, Objective
 from tfgpr.optimizers import Adam
@@ -88,6 +88,11 @@ def minimize(objective, z0, optimizer, steps, project=tf.identity):
 class Method:
     """How the latent space is searched.
 
+        method = tfgpr.tasks.denoising().default                   # what is recommended
+        method = method.with_iterations(500)
+        method = dataclasses.replace(method, starts=4, weight=1.0)
+        method = tfgpr.Method(tfgpr.optimizers.Adam(0.1), iterations=500)
+
     Attributes:
       optimizer: an update rule of `tfgpr.optimizers`.
       iterations: steps of the optimizer.
@@ -96,6 +101,10 @@ class Method:
       weight: lambda of the prior's terms, relative to a sum over measurements in [0, 1].
       p: norm of the data term, 1 or 2.
       importance_window: see `tfgpr.objective.DataFidelity`.
+      terms: further terms of the objective, pairs `(weight, term)` with
+        `term(z, images) -> [batch]`; see `tfgpr.objective`.
+    Raises:
+      InputError: `iterations` or `starts` is not a whole number from 1 on.
     """
 
     optimizer: Any = Adam(0.1)
@@ -105,6 +114,7 @@ class Method:
     weight: float = 0.0
     p: int = 1
     importance_window: int | None = None
+    terms: tuple = ()
 
     def __post_init__(self):
         for name in ("iterations", "starts"):
@@ -127,12 +137,12 @@ class Restoration:
     """What a restoration found; NumPy arrays from `Restorer`, tensors inside a graph.
 
     Attributes:
-      latent: the best z, `[batch, dim]`.
+      latent: the best z, `[batch, dim]`; `prior.generate(latent)` is `generated`.
       loss: its objective, `[batch]`.
       trace: the objective at each iterate of the kept start, `[steps + 1, batch]`.
       generated: G(z), `[batch, height, width, 3]` in [0, 1].
-      images: the restored images: G(z) made consistent with y.
-      observed: y.
+      images: the restored images, as large: G(z) made consistent with y.
+      observed: y as the search saw it, in the shape that the operator gives.
     """
 
     latent: Any
@@ -175,7 +185,7 @@ class _Problem:
         self.method = method
         self.seed = seed
         self.data = DataFidelity(task.operator, method.p, method.importance_window)
-        self.objective = Objective.of_prior(prior, self.data, method.weight)
+        self.objective = Objective.of_prior(prior, self.data, method.weight, method.terms)
 
     def start(self, observed, conditions):
         """z0 `[batch * starts, dim]`, the starts of an image one after the other."""
@@ -242,17 +252,29 @@ def restore(prior, task, observed, method=None, seed=0, **conditions):
 class Restorer:
     """Restores images of one task with one prior.
 
+        face = tfgpr.example_face()               # [1, 64, 64, 3], float32 in [0, 1]
+        known = tfgpr.tasks.center_hole(64)       # [1, 64, 64, 1]: 1 observed, 0 in the hole
         restorer = tfgpr.Restorer(tfgpr.load_prior(), tfgpr.tasks.inpainting())
-        result = restorer.restore(observed, known=known)
-        result.plot()
+        result = restorer.restore(face * known, known=known)
+        result.images                             # [1, 64, 64, 3]; see tfgpr.Restoration
+        result.plot(originals=face)               # a PIL.Image
+
+    `known` is for inpainting; the other tasks need the observation alone. Fewer iterations
+    are a rougher, faster answer: `Restorer(prior, task, task.default.with_iterations(50))`.
+    Restore many images as one batch, and reuse the `Restorer`: its first call compiles.
 
     Or step by step: `start`, then `step` as often as wanted, then `result`. `restorer.z`
     holds the latents in between, `[batch * starts, dim]` (the starts of an image one after
     the other); it can be read, and assigned to move the search.
 
+        restorer.start(face * known, known=known)
+        losses = restorer.step(20)                # [20, batch * starts]
+        result = restorer.result()                # the best so far; `step` may go on
+
     Args:
-      prior: a `GanPrior`.
-      task: a task of `tfgpr.tasks`, such as `tfgpr.tasks.inpainting()`.
+      prior: a `GanPrior`: `tfgpr.load_prior()`, or one that you trained.
+      task: a task of `tfgpr.tasks`, such as `tfgpr.tasks.inpainting()`, or one of your own
+        operator: `tfgpr.tasks.custom`.
       method: a `Method`; None: the task's default. `task.paper` is the published one.
       seed: of the starts. The same start is used whatever else is in the batch.
     """
@@ -352,16 +374,3 @@ class Restorer:
     def _require_start(self):
         if self._search is None:
             raise InputError("Nothing is being restored: call start(observed) or restore first.")
-
-
-def as_measurements(array, shape, low=0.0, high=1.0):
-    """Checks y against the shape `[*shape]` of one observation; returns a float32 tensor."""
-    array = np.asarray(array)
-    expected = "x".join(map(str, shape))
-    batched = array[None] if array.ndim == len(shape) else array
-    if batched.shape[1:] != tuple(shape) or not batched.size:
-        raise InputError(
-            f"Expected observations of shape [batch, {expected}]. Received: shape "
-            f"{array.shape}; crop or resize them."
-        )
-    return tf.constant(as_values(batched, "observations", low, high))

@@ -22,7 +22,7 @@ import tensorflow as tf
 from tfgpr import consistency
 from tfgpr.corruptions import Corruption
 from tfgpr.errors import InputError
-from tfgpr.images import as_images
+from tfgpr.images import as_images, as_values
 from tfgpr.initialization import ClippedNormal, Screened
 from tfgpr.operators import (
     Downsample,
@@ -33,12 +33,16 @@ from tfgpr.operators import (
     Value,
 )
 from tfgpr.optimizers import Adam, NesterovMomentum
-from tfgpr.restoration import Method, as_measurements
+from tfgpr.restoration import Method
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One inverse problem.
+    """One inverse problem. `tfgpr.tasks.custom` makes one of any operator.
+
+        task = tfgpr.tasks.denoising(noise_stddev=0.2)
+        observed = task.corruption(clean, seed=1)
+        restorer = tfgpr.Restorer(tfgpr.load_prior(), task)
 
     Attributes:
       name: of the task, as in `--task`.
@@ -83,12 +87,25 @@ class Task:
                 f"{', '.join(sorted(conditions)) or 'none'}."
             )
         shape = self.measured_shape(image_shape)
-        observed = as_measurements(observed, shape, *self.observed_range)
+        observed = _as_measurements(observed, shape, *self.observed_range)
         checked = {
             name: _check_mask(value, name, len(observed), image_shape)
             for name, value in conditions.items()
         }
         return self.hide(observed, **checked), checked
+
+
+def _as_measurements(array, shape, low=0.0, high=1.0):
+    """Checks y against the shape `[*shape]` of one observation; returns a float32 tensor."""
+    array = np.asarray(array)
+    expected = "x".join(map(str, shape))
+    batched = array[None] if array.ndim == len(shape) else array
+    if batched.shape[1:] != tuple(shape) or not batched.size:
+        raise InputError(
+            f"Expected observations of shape [batch, {expected}]. Received: shape "
+            f"{array.shape}; crop or resize them."
+        )
+    return tf.constant(as_values(batched, "observations", low, high))
 
 
 def _check_mask(mask, name, batch, image_shape):

@@ -92,13 +92,12 @@ def _write_warmup(path, prior, tasks, default_task):
     path.parent.mkdir(parents=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for task in tasks:
-            inputs = {
-                name: _example(name, spec.shape[1:])
-                for name, spec in modules.input_specs(prior, task).items()
-            }
-            encoded = {f"{name}_bytes": _png(image) for name, image in inputs.items()}
+            specs = modules.input_specs(prior, task)
+            inputs = {name: _example(name, spec.shape[1:]) for name, spec in specs.items()}
             writer.write(_prediction_log(task.name, inputs))
-            writer.write(_prediction_log(task.name + modules.PNG, encoded))
+            if modules.are_pictures(specs):
+                encoded = {f"{name}_bytes": _png(image) for name, image in inputs.items()}
+                writer.write(_prediction_log(task.name + modules.PNG, encoded))
             if task.name == default_task:
                 writer.write(_prediction_log(modules.DEFAULT, inputs))
 
