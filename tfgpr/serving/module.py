@@ -9,7 +9,8 @@ A signature `<task>` takes `observed` (and `known`, for inpainting) as float32 a
 
 `<task>_png` takes `observed_bytes` and `known_bytes`, `[batch]` strings that are PNG files,
 and gives `restored_bytes` and `generated_bytes` the same way; REST sends what is called
-`*_bytes` as base64. A task whose measurements are no pictures does not have it. Eight bits hold 0..1 only: what a noisy observation has beyond is lost.
+`*_bytes` as base64. Eight bits hold 0..1 only: what a noisy observation has beyond is lost. A
+task whose measurements are no pictures has no such signature.
 
 Each signature is a pure function of its inputs: it holds no variable but the networks'
 weights, and no row of a batch looks at another. Inputs are checked in the graph; a bad one
