@@ -84,6 +84,8 @@ def test_every_cell_ran_and_nothing_was_installed(run):
     cells, _, _ = run
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     assert printed(cells, "%pip") == ""
+    noise = [out.text for cell in cells for out in cell.outputs if "WARNING" in out.get("text", "")]
+    assert noise == []
     assert f"tfgpr {tfgpr.__version__}" in printed(cells, "load_prior()\nprint")
     assert len(shown(cells, "image/png")) == 1 + len(tfgpr.tasks.TASKS) + 3
 

@@ -4,6 +4,7 @@
 
 import collections
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -309,7 +310,9 @@ class Restorer:
         steps = tf.TensorSpec([], tf.int32)
 
         def compiled(function, *signature):
-            return tf.function(function, input_signature=signature)
+            # A partial of its own: TensorFlow takes the methods of several restorers for one
+            # function, and warns that it is traced too often.
+            return tf.function(functools.partial(function), input_signature=signature)
 
         self._start = compiled(self._problem.start, observed, conditions)
         self._advance = compiled(self._problem.advance, search, observed, conditions, steps)
