@@ -21,6 +21,7 @@ from tfgpr import latent as latent_laws
 from tfgpr import networks, precision
 from tfgpr.errors import InputError
 from tfgpr.files import atomic_folder, atomic_path, write_json
+from tfgpr.gan import recompute_batch_norm
 from tfgpr.images import FACE_CROP
 from tfgpr.residual import Residual
 from tfgpr.version import __version__
@@ -32,6 +33,11 @@ _NETWORKS = ("generator", "discriminator")
 
 class GanPrior:
     """A generative prior over images, with the public range [0, 1] on the outside.
+
+        prior = tfgpr.load_prior()                    # the shipped one, or a folder's
+        prior.sample(4)                               # [4, 64, 64, 3] in [0, 1]
+        prior = tfgpr.GanPrior.from_gan(gan)          # a trained tfgpr.GAN
+        prior = tfgpr.GanPrior(generator, discriminator, tfgpr.latent.Gaussian(64), crop=None)
 
     Args:
       generator: Keras model, z `[batch, latent.dim]` -> images `[batch, size, size, 3]` in
@@ -88,6 +94,19 @@ class GanPrior:
             {"generator": dict(generator), "discriminator": dict(discriminator)},
             training,
         )
+
+    @classmethod
+    def from_gan(cls, gan, crop=FACE_CROP, architecture=None, training=None, batches=20):
+        """The prior that a `tfgpr.GAN` has learned: its averaged generator and D.
+
+        Args:
+          gan: a `GAN`. The batch norm of its averaged generator is brought up to date.
+          crop, architecture, training: as in the constructor.
+          batches: how many batches of draws the batch norm's statistics are taken from.
+        """
+        recompute_batch_norm(gan.ema_generator, gan.latent, batches)
+        generator, discriminator = gan.ema_generator, gan.discriminator
+        return cls(generator, discriminator, gan.latent, crop, architecture, training)
 
     @property
     def image_size(self):

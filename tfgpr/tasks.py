@@ -22,7 +22,7 @@ import tensorflow as tf
 from tfgpr import consistency, residual
 from tfgpr.corruptions import Corruption
 from tfgpr.errors import InputError
-from tfgpr.images import as_images
+from tfgpr.images import as_images, as_values
 from tfgpr.initialization import ClippedNormal, Screened
 from tfgpr.operators import (
     Downsample,
@@ -33,12 +33,16 @@ from tfgpr.operators import (
     Value,
 )
 from tfgpr.optimizers import Adam, NesterovMomentum
-from tfgpr.restoration import Method, as_measurements
+from tfgpr.restoration import Method
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One inverse problem.
+    """One inverse problem. `tfgpr.tasks.custom` makes one of any operator.
+
+        task = tfgpr.tasks.denoising(noise_stddev=0.2)
+        observed = task.corruption(clean, seed=1)
+        restorer = tfgpr.Restorer(tfgpr.load_prior(), task)
 
     Attributes:
       name: of the task, as in `--task`.
@@ -68,9 +72,10 @@ class Task:
 
     def hide(self, observed, **conditions):
         """y with what was not observed set to zero, so that nobody can read it."""
-        if "known" in conditions:
-            return tf.where(conditions["known"] > 0.5, observed, 0.0)
-        return observed
+        known = conditions.get("known")
+        if known is None or observed.shape[1:3] != known.shape[1:3]:  # measured after the mask
+            return observed
+        return tf.where(known > 0.5, observed, 0.0)
 
     def check(self, observed, image_shape, **conditions):
         """Checks an observation and its conditions; returns them as float32 tensors.
@@ -85,12 +90,25 @@ class Task:
                 f"{', '.join(sorted(conditions)) or 'none'}."
             )
         shape = self.measured_shape(image_shape)
-        observed = as_measurements(observed, shape, *self.observed_range)
+        observed = _as_measurements(observed, shape, *self.observed_range)
         checked = {
             name: _check_mask(value, name, len(observed), image_shape)
             for name, value in conditions.items()
         }
         return self.hide(observed, **checked), checked
+
+
+def _as_measurements(array, shape, low=0.0, high=1.0):
+    """Checks y against the shape `[*shape]` of one observation; returns a float32 tensor."""
+    array = np.asarray(array)
+    expected = "x".join(map(str, shape))
+    batched = array[None] if array.ndim == len(shape) else array
+    if batched.shape[1:] != tuple(shape) or not batched.size:
+        raise InputError(
+            f"Expected observations of shape [batch, {expected}]. Received: shape "
+            f"{array.shape}; crop or resize them."
+        )
+    return tf.constant(as_values(batched, "observations", low, high))
 
 
 def _check_mask(mask, name, batch, image_shape):
@@ -243,6 +261,42 @@ def dequantization(steps=4):
         paper=_paper(0.0002, 0.0005),
         evidence=residual.Noisy(residual.quantization_stddev(steps)),
     )
+
+
+def custom(
+    name, operator, noise_stddev=0.0, consistency=None, method=None, observed_range=(0.0, 1.0)
+):
+    """A task of your own: any operator, such as a Keras layer that you wrote.
+
+        task = tfgpr.tasks.custom("deblurring", tfgpr.operators.GaussianBlur(2.0))
+
+    Args:
+      name: of the task, any word.
+      operator: A, a `tfgpr.operators.Operator`.
+      noise_stddev: standard deviation of the noise in y, in the units of y.
+      consistency: what the answer is owed, see `tfgpr.consistency`; None: `LeastChange` for a
+        linear operator without noise, else `keep`.
+      method: a `tfgpr.Method`; None: as for the paper's tasks, p = 2 where there is noise.
+      observed_range: values that an observation may have; others are refused.
+    Returns:
+      A `Task`.
+    """
+    if consistency is None:
+        consistency = _owed(operator, noise_stddev)
+    return Task(
+        name,
+        operator,
+        Corruption(operator, noise_stddev),
+        consistency,
+        default=method or _default(0.0, p=2 if noise_stddev else 1),
+        paper=_paper(0.02, 0.05),
+        observed_range=observed_range,
+    )
+
+
+def _owed(operator, noise_stddev):
+    exact = operator.linear and not noise_stddev
+    return consistency.LeastChange(operator) if exact else consistency.keep
 
 
 TASKS = {
