@@ -215,7 +215,7 @@ class _Report(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         errors = [-10.0 * log_error(x, self.network(each)) for each, x in self.held_out]
         errors = tf.reduce_mean(tf.reshape(errors, [-1, len(NAMES), _SLICE]), axis=[0, 2])
-        self.psnr = dict(zip(NAMES, np.round(errors.numpy(), 2).tolist()))
+        self.psnr = {name: round(float(error), 2) for name, error in zip(NAMES, errors)}
         if logs is not None:
             logs.update(self.psnr)
 
