@@ -16,8 +16,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfgpr import health, networks, precision
 from tfgpr import latent as latent_laws
-from tfgpr import networks, precision
 from tfgpr.errors import InputError
 from tfgpr.files import atomic_folder, atomic_path, write_json
 from tfgpr.images import FACE_CROP
@@ -187,6 +187,9 @@ class GanPrior:
 def load_prior(path=None, dtype="auto"):
     """The prior in folder `path`; None: the one shipped with tfgpr (64x64 faces).
 
+    Warns, once for each folder, where its record says that it is untrained or collapsed
+    (`tfgpr.health`).
+
     Args:
       path: a folder written by `GanPrior.save` or `scripts/train.py`.
       dtype: what the networks compute in: "float32", "mixed_bfloat16", or "auto" (see
@@ -196,7 +199,10 @@ def load_prior(path=None, dtype="auto"):
     Raises:
       InputError: the folder is absent, incomplete, damaged, or of another format.
     """
-    return GanPrior.load(SHIPPED if path is None else path, dtype)
+    path = SHIPPED if path is None else path
+    prior = GanPrior.load(path, dtype)
+    health.warn_once(path, prior.training)
+    return prior
 
 
 def _sha256(path):
