@@ -30,7 +30,7 @@ flags.mark_flags_as_required(["data_dir", "output"])
 
 
 def main(_):
-    from tfgpr import data, files, health, judge, judge_report
+    from tfgpr import data, files, health, images, judge, judge_report
     from tfgpr.errors import InputError
     from tfgpr.prior import SHIPPED, GanPrior
 
@@ -38,6 +38,10 @@ def main(_):
     model_dir = pathlib.Path(FLAGS.model_dir or SHIPPED)
     prior = GanPrior.load(model_dir, FLAGS.dtype)
     first = FLAGS.first or prior.training.get("images")
+    if first and not FLAGS.first:
+        # Those that chose the best prior in training are passed over, if there are others.
+        chosen = first + prior.training.get("held_out", 0)
+        first = chosen if len(images.list_files(FLAGS.data_dir)) >= chosen + 4 else first
     if not first:
         raise InputError(
             "Expected to know which files were trained on. Received: a prior that does not say; "

@@ -45,6 +45,7 @@ flags.DEFINE_integer(
     "judge_every", 500, "Steps between two judgements; 0: none at all.", lower_bound=0
 )
 flags.DEFINE_boolean("distribute", False, "MirroredStrategy: all GPUs share each batch.")
+flags.DEFINE_boolean("measure_speed", False, "Time a few steps of these settings, and end.")
 flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0)
 flags.mark_flags_as_required(["model_dir"])
 
@@ -52,7 +53,7 @@ flags.mark_flags_as_required(["model_dir"])
 def main(_):
     import tensorflow as tf
 
-    from tfgpr import data, training
+    from tfgpr import data, training, training_speed
     from tfgpr.judge import QuickJudge
     from tfgpr.training_plan import Plan, TrainingImages
 
@@ -75,15 +76,21 @@ def main(_):
         batch_size=FLAGS.batch_size,
         seed=FLAGS.seed,
     )
+
+    def batches(seed):
+        return data.training_batches(images.dataset, images.count, recipe.batch_size, seed=seed)
+
+    if FLAGS.measure_speed:
+        for name, value in training_speed.measure(recipe, batches(0), FLAGS.dtype).items():
+            print(name, value if isinstance(value, str) else f"{value:.3g}")
+        return
     judge = None
     if FLAGS.judge_every and len(images.held_out) > 1:
         judge = QuickJudge(images.held_out, images.sample)
     print("\n".join(plan.describe(judge is not None)), flush=True)
     training.train(
         recipe,
-        lambda seed: data.training_batches(
-            images.dataset, images.count, recipe.batch_size, seed=seed
-        ),
+        batches,
         steps_per_epoch=plan.steps_per_epoch,
         epochs=plan.epochs,
         model_dir=FLAGS.model_dir,

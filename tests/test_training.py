@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 from test_scripts import run_script
 
-from tfgpr import data, judge, training, training_run
+from tfgpr import data, judge, networks, training, training_run, training_speed
 from tfgpr.errors import InputError
 from tfgpr.images import write_png
 from tfgpr.prior import load_prior
@@ -361,3 +361,17 @@ def test_ctrl_c_ends_with_a_checkpoint_and_a_usable_prior(faces, tmp_path):
     assert prior.training["steps"] == steps >= 25
     assert np.isfinite(prior.sample(2).numpy()).all()
     assert (model_dir / "state.npz").is_file()
+
+
+def test_operations_are_those_of_the_layers_and_the_shares_are_shares(tmp_path):
+    generator = networks.dcgan_generator(32, 4, 6)
+    # z to 4x4x16, then 5x5 kernels: 16 to 8 channels from 4x4 on, 8 to 4 from 8x8, 4 to 3.
+    maps = 16 * 25 * (16 * 8) + 64 * 25 * (8 * 4) + 256 * 25 * (4 * 3)
+    assert training_speed.operations(generator) == 2 * (6 * 256 + maps)
+    discriminator = networks.dcgan_discriminator(32, 4)
+    maps = 256 * 25 * (3 * 4) + 64 * 25 * (4 * 8) + 16 * 25 * (8 * 16)
+    assert training_speed.operations(discriminator) == 2 * (maps + 16 * 16)
+    found = training_speed.measure(TINY, batches(0), "float32", steps=1)
+    assert found["images_per_second"] > 0
+    assert 0 <= found["pipeline_share"] < 1
+    assert found["matrix_share"] > 0
