@@ -247,6 +247,7 @@ def synchronize_batch_norm(model):
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = True
+            layer.fused = False  # Keras 2: the fused kernel knows one device only
 
 
 def recompute_batch_norm(generator, latent, batches=20, batch_size=256, seed=0):
