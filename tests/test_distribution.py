@@ -22,8 +22,8 @@ def test_two_devices_train_as_one_does_and_resume(tmp_path):
     found = json.loads(run.stdout.splitlines()[-1])
     assert found["replicas"] == 2
     assert found["steps"] == 6
-    np.testing.assert_allclose(*found["losses"].values(), rtol=2e-3, atol=2e-5)
+    np.testing.assert_allclose(*found["losses"].values(), rtol=1e-4, atol=1e-6)
     losses = np.array(found["losses"]["one"])
-    assert np.abs(losses[0] - losses[2]).max() > 0.01, "something is learned in between"
-    assert found["difference"] < 0.05 * found["spread"]
+    assert np.abs(losses[0] - losses[2]).max() > 3e-3, "something is learned in between"
+    assert found["difference"] < 1e-3 * found["spread"]
     assert "multiple of 2" in found["odd"]
