@@ -158,7 +158,8 @@ class Run(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self._look(None)
-        if self.pictured is None or self.step - self.pictured >= self.picture_every:
+        lately = self.pictured is not None and self.step - self.pictured < self.picture_every
+        if not lately or self.step >= self.total:
             self.pictured = self.step
             self.refresh(batches=4)
             if self.best == -math.inf:
