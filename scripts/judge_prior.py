@@ -22,7 +22,9 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_integer("num_images", 500, "How many held-out files, at most.", lower_bound=4)
 flags.DEFINE_integer("num_inversions", 64, "How many of them are inverted.", lower_bound=1)
-flags.DEFINE_integer("num_train", 8000, "How many of the files before --first.", lower_bound=4)
+flags.DEFINE_integer(
+    "num_train", 8000, "How many of the files that were trained on, at most.", lower_bound=4
+)
 flags.DEFINE_enum("dtype", "auto", ["auto", "float32", "mixed_bfloat16"], "Compute dtype.")
 flags.DEFINE_boolean("record", False, "Write what was found into the prior's model.json.")
 flags.DEFINE_boolean("overwrite", False, "Replace results of the same name in --output.")

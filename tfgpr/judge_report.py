@@ -124,7 +124,7 @@ def page(judgement, about, pictures):
     settings = "; ".join(f"{name}: {value}" for name, value in about.items() if value is not None)
     parts = [
         pages.paragraph(f"{verdict} ({settings})"),
-        pages.table(rows(numbers)),
+        pages.table(rows(numbers), notes=True),
         *(pages.paragraph(note) for note in judgement.notes),
         pages.section(
             "Samples",

@@ -12,8 +12,9 @@ body{max-width:1200px;margin:2rem auto;padding:0 1rem}
 table{border-collapse:collapse;margin:1rem 0;font-size:.85rem;font-variant-numeric:tabular-nums}
 td,th{border-bottom:1px solid #ddd;padding:.3rem .5rem;text-align:right;white-space:nowrap}
 td:first-child,th:first-child{text-align:left;white-space:normal}
-.scroll{overflow-x:auto}img{max-width:100%;image-rendering:pixelated}
-svg{max-width:100%;height:auto}svg text{font:12px system-ui,sans-serif}"""
+.notes td:last-child,.notes th:last-child{text-align:left;white-space:normal}
+.scroll{overflow-x:auto}img{display:block;max-width:100%;image-rendering:pixelated}
+svg{display:block;max-width:100%;height:auto}svg text{font:12px system-ui,sans-serif}"""
 _COLORS = ("#1b6ca8", "#d1495b", "#2e8b57", "#8a6d3b")
 
 
@@ -43,13 +44,19 @@ def paragraph(text):
     return f"<p>{inline(text)}</p>"
 
 
-def table(rows):
-    """A table; the first row is its head. Cells may use the Markdown of `inline`."""
+def table(rows, notes=False):
+    """A table; the first row is its head. Cells may use the Markdown of `inline`.
+
+    Args:
+      rows: lists of text.
+      notes: the last column is sentences, not numbers.
+    """
     head = "".join(f'<th scope="col">{inline(cell)}</th>' for cell in rows[0])
     body = "".join(
         "<tr>" + "".join(f"<td>{inline(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:]
     )
-    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
+    kind = "scroll notes" if notes else "scroll"
+    return f'<div class="{kind}"><table><tr>{head}</tr>{body}</table></div>'
 
 
 def picture(image, alt):
