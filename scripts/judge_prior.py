@@ -1,6 +1,6 @@
-"""Measures a prior by inversion: how well can it draw faces that it has never seen?
+"""Judges a prior: how well it draws unseen images, how real and varied its samples are.
 
-python scripts/judge_prior.py --data_dir=img_align_celeba --first=7936 --output=judged
+python scripts/judge_prior.py --data_dir=img_align_celeba --output=judged
 """
 
 import pathlib
@@ -10,42 +10,67 @@ from absl import flags
 from tfgpr import commands
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("data_dir", None, "Folder of images; name some that were not trained on.")
-flags.DEFINE_string("output", None, "New folder for judged.json, samples.png, inversions.png.")
+flags.DEFINE_string("data_dir", None, "Folder of images: those trained on, and others after them.")
+flags.DEFINE_string("output", None, "New folder for report.html, report.json and the pictures.")
 flags.DEFINE_string("model_dir", None, "Folder of a prior; the shipped one if left out.")
-flags.DEFINE_integer("first", 0, "Index of the first file, in sorted order.", lower_bound=0)
-flags.DEFINE_integer("num_images", 64, "How many files.", lower_bound=1)
+flags.DEFINE_integer(
+    "first",
+    None,
+    "Index of the first file, in sorted order, that was not trained on; left out: as model.json "
+    "says.",
+    lower_bound=1,
+)
+flags.DEFINE_integer("num_images", 500, "How many held-out files, at most.", lower_bound=4)
+flags.DEFINE_integer("num_inversions", 64, "How many of them are inverted.", lower_bound=1)
+flags.DEFINE_integer(
+    "num_train", 8000, "How many of the files that were trained on, at most.", lower_bound=4
+)
 flags.DEFINE_enum("dtype", "auto", ["auto", "float32", "mixed_bfloat16"], "Compute dtype.")
+flags.DEFINE_boolean("record", False, "Write what was found into the prior's model.json.")
 flags.DEFINE_boolean("overwrite", False, "Replace results of the same name in --output.")
 flags.mark_flags_as_required(["data_dir", "output"])
 
 
 def main(_):
-    import numpy as np
-
-    import tfgpr
-    from tfgpr import data, files, images, judge
+    from tfgpr import data, files, health, images, judge, judge_report
+    from tfgpr.errors import InputError
+    from tfgpr.prior import SHIPPED, GanPrior
 
     files.require_free(FLAGS.output, FLAGS.overwrite)
-    prior = tfgpr.load_prior(FLAGS.model_dir, FLAGS.dtype)
-    folder = data.FolderImages(
-        FLAGS.data_dir, prior.image_size, prior.crop, FLAGS.first, FLAGS.num_images
+    model_dir = pathlib.Path(FLAGS.model_dir or SHIPPED)
+    prior = GanPrior.load(model_dir, FLAGS.dtype)
+    first = FLAGS.first or prior.training.get("images")
+    if first and not FLAGS.first:
+        # Those that chose the best prior in training are passed over, if there are others.
+        chosen = first + prior.training.get("held_out", 0)
+        first = chosen if len(images.list_files(FLAGS.data_dir)) >= chosen + 4 else first
+    if not first:
+        raise InputError(
+            "Expected to know which files were trained on. Received: a prior that does not say; "
+            "give --first, the index of the first file that was not."
+        )
+    held_out = data.FolderImages(
+        FLAGS.data_dir, prior.image_size, prior.crop, first, FLAGS.num_images
     )
-    faces = images.as_images(folder.load())
-    generated, psnr = judge.invert(prior, faces)
-    report = {
-        "inversion_psnr_median": round(float(np.median(psnr)), 3),
-        "inversion_psnr": [round(float(value), 3) for value in psnr],
-        "files": [file.name for file in folder.files],
+    count = min(first, FLAGS.num_train)
+    training = data.FolderImages(FLAGS.data_dir, prior.image_size, prior.crop, first - count, count)
+    found = judge.judge(prior, held_out.load(), training.load(), FLAGS.num_inversions)
+    about = {
+        "prior": model_dir.name,
         "steps": prior.training.get("steps"),
+        "first": first,
+        "num_images": len(held_out.files),
     }
     with files.atomic_folder(FLAGS.output, FLAGS.overwrite) as output:
-        images.write_png(output / "samples.png", images.grid(prior.sample(64), columns=8))
-        pairs = {"face": faces[:16], "G(z*)": generated[:16]}
-        images.write_png(output / "inversions.png", images.labelled_columns(pairs))
-        files.write_json(output / "judged.json", report)
-    print(f"median inversion PSNR over {len(faces)} images: {np.median(psnr):.2f} dB")
-    print(f"pictures: {pathlib.Path(FLAGS.output)}")
+        judge_report.write(output, found, about)
+    if FLAGS.record:
+        health.record(model_dir, found.health())
+        print(f"recorded in {model_dir / 'model.json'}")
+    for title, value, floor, _ in judge_report.rows(found.numbers)[1:]:
+        print(f"{title}: {value}" + (f" (real images: {floor})" if floor != "-" else ""))
+    for line in (*health.complaints(found.health()), *found.notes):
+        print(line)
+    print(f"the report: {pathlib.Path(FLAGS.output) / 'report.html'}")
 
 
 if __name__ == "__main__":

@@ -115,3 +115,24 @@ def test_the_download_quota_of_celeb_a_has_a_way_round(monkeypatch, tmp_path):
     monkeypatch.setattr(tfds, "builder", lambda name, data_dir: Quota())
     with pytest.raises(InputError, match=r"(?s)Too many users.*data/downloads/manual.*folder"):
         data.celeb_a(32)
+
+
+def test_more_images_than_the_limit_are_read_again_each_pass(monkeypatch, tmp_path):
+    """200,000 decoded images need not fit into memory."""
+    reads = []
+
+    class Counted(data.FolderImages):
+        def read(self, index):
+            reads.append(int(index))
+            return super().read(index)
+
+    for i in range(6):
+        images.write_png(tmp_path / f"{i}.png", np.full((4, 4, 3), i, np.uint8))
+    source = Counted(tmp_path, 4, None)
+    for limit, expected in ((2**20, 6), (0, 12)):
+        monkeypatch.setattr(data, "_CACHE_LIMIT", limit)
+        reads.clear()
+        batches = data.training_batches(source.dataset(mixed=True), 6, batch_size=6, flip=False)
+        passes = [sorted(v) for v in values(batches.take(2).as_numpy_iterator())]
+        assert passes == [list(range(6))] * 2
+        assert len(reads) >= expected if limit == 0 else len(reads) == expected

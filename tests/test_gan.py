@@ -71,8 +71,8 @@ def test_the_discriminator_gradient_is_that_of_the_written_loss(real):
     gan = make_gan(augment=False, r1_gamma=0.3, r1_interval=4)
     z = gan.latent.sample(8, (1, 1))
     images = real * 2 - 1
-    gradients, logs = gan._discriminator_gradients(images, z, with_r1=True)
     fake = gan.generator(z, training=True)
+    gradients, logs = gan._discriminator_gradients(images, fake, with_r1=True)
 
     def loss():
         with tf.GradientTape() as tape:
@@ -138,7 +138,7 @@ def test_keras_file_round_trip_keeps_weights_optimizers_and_settings(tmp_path, r
     copy = keras.models.load_model(tmp_path / "gan.keras")
     assert isinstance(copy, GAN)
     assert copy.get_config().keys() == gan.get_config().keys()
-    for name in ("latent_law", "r1_gamma", "r1_interval", "augment", "ema_decay"):
+    for name in ("latent_law", "r1_gamma", "r1_interval", "augment", "ema_decay", "cutout", "seed"):
         assert getattr(copy, name) == getattr(gan, name)
     assert float(copy.generator_optimizer.learning_rate) == pytest.approx(1e-3)
     assert float(copy.discriminator_optimizer.learning_rate) == pytest.approx(3e-3)
@@ -191,3 +191,28 @@ def test_color_augmentations_change_one_number_per_image(rng):
     np.testing.assert_allclose(
         augmentation.contrast(images).numpy().mean((1, 2, 3)), mean, atol=1e-5
     )
+
+
+def test_cutout_hides_one_square_of_each_image():
+    tf.random.set_seed(2)
+    images = augmentation.cutout(tf.ones([40, 16, 16, 3])).numpy()
+    places = set()
+    for image in images:
+        rows, columns, _ = np.nonzero(image == 0)
+        square = np.ones([16, 16, 3])
+        square[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] = 0
+        np.testing.assert_array_equal(image, square)
+        assert 4 <= np.ptp(rows) + 1 <= 8  # clipped at the edges
+        places.add((rows.min(), columns.min()))
+    assert len(places) > 20
+    assert (augmentation.diff_augment(tf.ones([4, 16, 16, 3]), True).numpy() == 0).mean() > 0.05
+
+
+def test_draws_are_a_function_of_seed_and_step(real):
+    gan, other = make_gan(), make_gan(seed=1)
+    first = gan._draw(5, 0)
+    np.testing.assert_array_equal(first, gan._draw(5, 0))
+    for changed in (gan._draw(5, 1), other._draw(5, 0), other._draw(5, 1)):
+        assert np.abs(changed - first).max() > 0.1
+    gan.train_step(real)
+    assert np.abs(gan._draw(5, 0) - first).max() > 0.1

@@ -13,11 +13,13 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from test_scripts import run_script
 
-from tfgpr import data, training
+from tfgpr import data, judge, networks, training, training_run, training_speed
 from tfgpr.errors import InputError
 from tfgpr.images import write_png
 from tfgpr.prior import load_prior
+from tfgpr.training_plan import Plan, TrainingImages
 
 TRAIN = pathlib.Path(__file__).parent.parent / "scripts" / "train.py"
 TINY = training.Recipe(
@@ -136,7 +138,10 @@ def test_a_killed_run_ends_with_all_its_steps(tmp_path):
     load_prior(model_dir)
     with open(model_dir / "log.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert rows[-1]["epoch"] == "39"
+    epochs = [int(row["epoch"]) for row in rows]
+    assert epochs == sorted({*epochs}), "none twice"
+    assert epochs[-1] == 39
+    assert (model_dir / "samples" / "epoch_0040.png").is_file()
     for name in ("d_loss", "g_loss", "r1"):
         assert np.isfinite([float(row[name]) for row in rows]).all()
 
@@ -182,3 +187,194 @@ def test_interrupting_saves_and_the_rest_of_the_epoch_follows(tmp_path, capsys, 
     assert load_prior(model_dir).training["steps"] == 2
     prior = training.train(TINY, batches, 4, 2, model_dir, resume=True, dtype="float32")
     assert prior.training["steps"] == 8
+
+
+def judged_by(psnrs):
+    """A judge that measures really, but for the inversion PSNR, which is planted."""
+    noise = np.random.default_rng(1).random((8, 32, 32, 3), np.float32)
+    real = judge.QuickJudge(noise[:4], noise[4:], iterations=2, inversions=2)
+    planted = iter(psnrs)
+
+    def judged(prior):
+        return {**real(prior), "inversion_psnr": next(planted)}
+
+    return judged
+
+
+def test_the_best_prior_by_inversion_is_kept_and_recorded(tmp_path):
+    model_dir = tmp_path / "run"
+    settings = {"dtype": "float32", "judge_every": 2}
+    kept = judged_by([10.0, 14.0, 12.0, 13.0])
+    prior = training.train(TINY, batches, 4, 2, model_dir, judge=kept, **settings)
+    assert prior.training["steps"] == 4
+    assert prior.training["health"]["inversion_psnr"] == 14
+    assert prior.training["health"]["step"] == 4
+    with open(model_dir / "log.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["inversion_psnr"]) for row in rows] == [14, 13]
+    assert all(float(row["sliced_wasserstein"]) > 0 for row in rows)
+    again = judged_by([13.5, 15.0])
+    prior = training.train(TINY, batches, 4, 3, model_dir, resume=True, judge=again, **settings)
+    assert prior.training["steps"] == 12, "13.5 dB after 10 steps is not the best, 15 after 12 is"
+    assert prior.training["health"]["inversion_psnr"] == 15
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path):
+    gan, prior = TINY.gan(TINY.prior("float32")), TINY.prior("float32")
+    run = training_run.Run(gan, prior, tmp_path, 9, 0, None, 0, 1)
+    run.save()
+    good = run.manager.latest_checkpoint
+    gan.ema_generator.weights[0].assign(np.nan * gan.ema_generator.weights[0])
+    with pytest.raises(InputError, match="weights of the ema_generator") as failure:
+        run.save()
+    assert good in str(failure.value)
+    assert run.manager.latest_checkpoint == good
+
+
+def test_a_discriminator_that_has_won_ends_the_run_with_its_last_good_state(tmp_path, monkeypatch):
+    """Real images are far from what G can draw in a few steps; D's rate is high."""
+    monkeypatch.setattr(training_run, "CHECK_EVERY", 5)
+    monkeypatch.setattr(training_run, "PATIENCE", 20)
+    recipe = training.Recipe(**{**TINY.__dict__, "r1_gamma": 0.0, "learning_rate": 3e-3})
+
+    def checkered(seed):
+        board = np.indices((32, 32)).sum(axis=0) % 2
+        images = np.tile(np.float32(board)[None, :, :, None], (8, 1, 1, 3))
+        return tf.data.Dataset.from_tensors(images).repeat()
+
+    def frozen(self, optimizer, gradients, network):
+        if network is self.discriminator:
+            optimizer.apply_gradients(zip(gradients, network.trainable_variables))
+
+    monkeypatch.setattr(training.GAN, "_apply", frozen)
+    with pytest.raises(InputError, match=r"D's loss has been below .* last good state is .*ckpt-"):
+        training.train(
+            recipe, checkered, 400, 1, tmp_path / "run", dtype="float32", checkpoint_minutes=0
+        )
+    (steps,) = [int(v) for v in checkpointed(tmp_path / "run", "steps").values() if v.ndim == 0]
+    assert 0 < steps < 380, "saved before D won, not while it was winning"
+    training.train(recipe, batches, steps, 1, tmp_path / "run", resume=True, dtype="float32")
+
+
+def test_log_replaces_a_repeated_epoch_and_takes_new_columns(tmp_path):
+    log = training_run.Log(tmp_path / "log.csv")
+    log.on_epoch_end(0, {"d_loss": 1.0})
+    log.on_epoch_end(1, {"d_loss": 2.0})
+    with open(tmp_path / "log.csv", "a") as file:
+        file.write("2")  # killed while writing
+    log.on_epoch_end(1, {"d_loss": 3.0, "ms_ssim": 0.5})
+    with open(tmp_path / "log.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows == [
+        {"epoch": "0", "d_loss": "1.0", "ms_ssim": ""},
+        {"epoch": "1", "d_loss": "3.0", "ms_ssim": "0.5"},
+    ]
+
+
+def test_durations_are_in_words():
+    words = {40: "40 s", 700: "12 min", 4 * 3600 + 60 * 20: "4 h 20 min"}
+    for seconds, text in words.items():
+        assert training_run.duration(seconds) == text
+
+
+def test_the_plan_is_by_the_number_of_images():
+    small, large = Plan.of(200, 64), Plan.of(200_000, 64)
+    assert small.cutout
+    assert not large.cutout
+    assert small.epochs * small.steps_per_epoch < large.epochs * large.steps_per_epoch
+    assert (small.picture_every, large.picture_every) == (100, 3125)
+    assert "fewer than 1,000" in "".join(small.describe())
+    assert "fewer" not in "".join(large.describe())
+    assert Plan.of(640, 64, epochs=3).epochs == 3
+    with pytest.raises(InputError, match="one batch of 64"):
+        Plan.of(63, 64)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    """100 files whose color is their number."""
+    folder = tmp_path_factory.mktemp("faces")
+    for i in range(100):
+        image = np.full((32, 32, 3), i, np.uint8)
+        image[::2, ::3] = 255 - i
+        write_png(folder / f"{i:03d}.png", image)
+    return folder
+
+
+def numbers(found):
+    return [int(image[1, 1, 0]) for image in found]
+
+
+def test_held_out_images_are_those_behind_or_the_last(faces):
+    images = TrainingImages.of_folder(faces, 32, None, 90)
+    assert images.count == 90
+    assert numbers(images.held_out) == list(range(90, 94))
+    assert numbers(images.sample) == list(range(4))
+    trained_on = numbers(images.dataset.as_numpy_iterator())
+    assert sorted(trained_on) == list(range(90))
+    assert trained_on != sorted(trained_on), "mixed"
+    assert numbers(TrainingImages.of_folder(faces, 32, None).held_out) == list(range(95, 100))
+    none = TrainingImages.of_folder(faces, 32, None, num_held_out=0)
+    assert (none.count, len(none.held_out)) == (100, 0)
+    with pytest.raises(InputError, match="beside 100 held out"):
+        TrainingImages.of_folder(faces, 32, None, num_held_out=100)
+
+
+@pytest.mark.parametrize("size", [32, 64, 128])
+def test_the_script_trains_at_every_size_and_keeps_the_best(size, faces, tmp_path, capsys):
+    model_dir = tmp_path / "run"
+    code = run_script(
+        "scripts/train.py", f"--data_dir={faces}", f"--model_dir={model_dir}", "--epochs=1",
+        f"--image_size={size}", "--crop_fraction=1", "--base_channels=4", "--latent_dim=4",
+        "--batch_size=30", "--judge_every=2", "--dtype=float32",
+    )  # fmt: skip
+    assert code == 0
+    said = capsys.readouterr().out
+    assert "95 images, 1 epochs of 3 steps" in said
+    assert "fewer than 1,000" in said
+    prior = load_prior(model_dir)
+    assert prior.image_size == size
+    assert prior.crop == 1.0
+    assert prior.training["recipe"]["cutout"]
+    assert prior.training["health"]["step"] in (2, 3)
+    assert np.isfinite(prior.training["health"]["inversion_psnr"])
+    assert list((model_dir / "samples").iterdir())
+
+
+def test_ctrl_c_ends_with_a_checkpoint_and_a_usable_prior(faces, tmp_path):
+    model_dir = tmp_path / "run"
+    command = [sys.executable, str(TRAIN), f"--data_dir={faces}", f"--model_dir={model_dir}"]
+    command += ["--image_size=32", "--nocrop", "--base_channels=4", "--latent_dim=6"]
+    command += ["--batch_size=16", "--epochs=100000", "--dtype=float32"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
+    )
+    said = ""
+    for line in process.stdout:
+        said += line
+        if "a step:" in line:  # the estimate, after 25 steps
+            process.send_signal(signal.SIGINT)
+            break
+    rest, errors = process.communicate(timeout=400)
+    assert process.returncode == 0, errors
+    assert "Interrupted at step" in rest
+    assert "take about" in said
+    prior = load_prior(model_dir)
+    (steps,) = [int(v) for v in checkpointed(model_dir, "steps").values() if v.ndim == 0]
+    assert prior.training["steps"] == steps >= 25
+    assert np.isfinite(prior.sample(2).numpy()).all()
+    assert (model_dir / "state.npz").is_file()
+
+
+def test_operations_are_those_of_the_layers_and_the_shares_are_shares(tmp_path):
+    generator = networks.dcgan_generator(32, 4, 6)
+    # z to 4x4x16, then 5x5 kernels: 16 to 8 channels from 4x4 on, 8 to 4 from 8x8, 4 to 3.
+    maps = 16 * 25 * (16 * 8) + 64 * 25 * (8 * 4) + 256 * 25 * (4 * 3)
+    assert training_speed.operations(generator) == 2 * (6 * 256 + maps)
+    discriminator = networks.dcgan_discriminator(32, 4)
+    maps = 256 * 25 * (3 * 4) + 64 * 25 * (4 * 8) + 16 * 25 * (8 * 16)
+    assert training_speed.operations(discriminator) == 2 * (maps + 16 * 16)
+    found = training_speed.measure(TINY, batches(0), "float32", steps=1)
+    assert found["images_per_second"] > 0
+    assert 0 <= found["pipeline_share"] < 1
+    assert found["matrix_share"] > 0

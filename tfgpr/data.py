@@ -10,6 +10,7 @@ from tfgpr.errors import InputError
 from tfgpr.images import FACE_CROP, crop_and_resize, list_files, read_image
 
 _CACHE_LIMIT = 2 * 2**30  # bytes of decoded images that are kept in memory
+_SHUFFLE_LIMIT = 2**27  # bytes of decoded images among which the next one is drawn
 
 CELEB_A_HELP = (
     "TFDS could not prepare celeb_a: {error}. Google Drive limits how often it may be "
@@ -71,15 +72,23 @@ class FolderImages:
             raise InputError(f"Expected readable images. Received: {len(self.files)} bad files.")
         return np.stack(images)
 
-    def dataset(self):
-        """A `tf.data.Dataset` of readable images, uint8 `[size, size, 3]`, in sorted order."""
+    def dataset(self, mixed=False):
+        """A `tf.data.Dataset` of readable images, uint8 `[size, size, 3]`.
+
+        Args:
+          mixed: in one random order rather than the sorted one, which may be by kind: more
+            images than a shuffle buffer holds are well mixed then.
+        """
         size = self.image_size
+        order = np.arange(len(self.files))
+        if mixed:
+            np.random.default_rng(0).shuffle(order)
 
         def read(index):
             image = tf.numpy_function(self.read, [index], tf.uint8, stateful=False)
             return tf.ensure_shape(image, [None, None, 3])
 
-        dataset = tf.data.Dataset.range(len(self.files))
+        dataset = tf.data.Dataset.from_tensor_slices(order)
         dataset = dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE)
         dataset = dataset.filter(lambda image: tf.shape(image)[0] == size)
         return dataset.map(lambda image: tf.ensure_shape(image, [size, size, 3]))
@@ -120,8 +129,9 @@ def training_batches(dataset, count, batch_size=64, flip=True, seed=0):
 
     Args:
       dataset: of uint8 images `[size, size, 3]`.
-      count: about how many images it has; decides the shuffle buffer and whether decoded
-        images are kept in memory (up to 2 GiB).
+      count: about how many images it has; decides the shuffle buffer (up to 128 MiB) and
+        whether decoded images are kept in memory (up to 2 GiB; more are decoded again in
+        each pass).
       batch_size: images in a batch.
       flip: mirror each image left to right with probability one half.
       seed: of the order and the flips.
@@ -131,6 +141,7 @@ def training_batches(dataset, count, batch_size=64, flip=True, seed=0):
     size = dataset.element_spec.shape[0]
     if count * size * size * 3 <= _CACHE_LIMIT:
         dataset = dataset.cache()
+    buffer = max(batch_size, _SHUFFLE_LIMIT // (size * size * 3))
 
     def finish(images):
         images = tf.cast(images, tf.float32) / 255.0
@@ -139,6 +150,6 @@ def training_batches(dataset, count, batch_size=64, flip=True, seed=0):
         chosen = tf.random.uniform([batch_size, 1, 1, 1], seed=seed) < 0.5
         return tf.where(chosen, tf.reverse(images, axis=[2]), images)
 
-    dataset = dataset.shuffle(min(count, 10_000), seed=seed).repeat()
+    dataset = dataset.shuffle(min(count, buffer), seed=seed).repeat()
     dataset = dataset.batch(batch_size, drop_remainder=True)
     return dataset.map(finish, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)

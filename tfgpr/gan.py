@@ -35,7 +35,13 @@ class GAN(keras.Model):
       r1_gamma: weight of the R1 penalty; 0 leaves it out.
       r1_interval: steps from one R1 penalty to the next.
       augment: whether D sees images through `tfgpr.augmentation.diff_augment`.
+      cutout: whether that also hides a square of each image: for small sets of images.
       ema_decay: of the averaged generator; ramped up from 0 over the first steps.
+      seed: of z, together with the number of the step.
+
+    Under a `tf.distribute` strategy (built and compiled in its scope) each replica takes its
+    part of the batch and of z, and the losses are those of the whole batch; see
+    `synchronize_batch_norm`.
 
     Calling the model draws with the averaged generator: z -> images in [-1, 1].
     """
@@ -49,6 +55,8 @@ class GAN(keras.Model):
         r1_interval=16,
         augment=True,
         ema_decay=0.999,
+        cutout=False,
+        seed=0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -58,12 +66,20 @@ class GAN(keras.Model):
         self.r1_gamma = r1_gamma
         self.r1_interval = r1_interval
         self.augment = augment
+        self.cutout = cutout
+        self.seed = seed
         self.ema_decay = ema_decay
         self.ema_generator = keras.models.clone_model(generator)
         self.ema_generator.set_weights(generator.get_weights())
         self.ema_generator.trainable = False
         self.latent = latent_laws.LAWS[latent_law](generator.input_shape[-1])
-        self.steps = tf.Variable(0, trainable=False, dtype=tf.int64, name="steps")
+        self.steps = tf.Variable(
+            0,
+            trainable=False,
+            dtype=tf.int64,
+            name="steps",
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
         self.trackers = {
             name: keras.metrics.Mean(name)
             for name in ("d_loss", "g_loss", "r1", "real_logit", "fake_logit")
@@ -99,28 +115,25 @@ class GAN(keras.Model):
         """
         real = tf.cast(real, tf.float32) * 2.0 - 1.0
         batch = tf.shape(real)[0]
+        fake = self.generator(self._draw(batch, 0), training=True)
         penalise = self.r1_gamma > 0
         if penalise:
             r1_turn = tf.equal(self.steps % self.r1_interval, 0)
             d_gradients, d_logs = tf.cond(
                 r1_turn,
-                lambda: self._discriminator_gradients(real, self._draw(batch), True),
-                lambda: self._discriminator_gradients(real, self._draw(batch), False),
+                lambda: self._discriminator_gradients(real, fake, True),
+                lambda: self._discriminator_gradients(real, fake, False),
             )
         else:
-            d_gradients, d_logs = self._discriminator_gradients(real, self._draw(batch), False)
-        self.discriminator_optimizer.apply_gradients(
-            zip(d_gradients, self.discriminator.trainable_variables)
-        )
+            d_gradients, d_logs = self._discriminator_gradients(real, fake, False)
+        self._apply(self.discriminator_optimizer, d_gradients, self.discriminator)
 
         with tf.GradientTape() as tape:
-            fake = self.generator(self._draw(batch), training=True)
+            fake = self.generator(self._draw(batch, 1), training=True)
             logits = self.discriminator(self._augmented(fake), training=True)
             g_loss = tf.reduce_mean(tf.nn.softplus(-logits))
         g_gradients = tape.gradient(g_loss, self.generator.trainable_variables)
-        self.generator_optimizer.apply_gradients(
-            zip(g_gradients, self.generator.trainable_variables)
-        )
+        self._apply(self.generator_optimizer, g_gradients, self.generator)
         self._update_average()
         self.steps.assign_add(1)
 
@@ -132,15 +145,26 @@ class GAN(keras.Model):
                 self.trackers[name].update_state(value)
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 
-    def _draw(self, batch):
-        seed = tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32)
-        return self.latent.sample(batch, seed)
+    def _draw(self, batch, stream):
+        """z of this replica's part of the batch: the same whoever draws it, on one or many."""
+        context = tf.distribute.get_replica_context()
+        first = batch * context.replica_id_in_sync_group
+        seed = tf.stack([2 * self.seed + stream, tf.cast(self.steps, tf.int32)])
+        whole = self.latent.sample(batch * context.num_replicas_in_sync, seed)
+        return whole[first : first + batch]
 
     def _augmented(self, images):
-        return diff_augment(images) if self.augment else images
+        return diff_augment(images, self.cutout) if self.augment else images
 
-    def _discriminator_gradients(self, real, z, with_r1):
-        fake = self._augmented(self.generator(z, training=True))
+    @staticmethod
+    def _apply(optimizer, gradients, network):
+        # Keras sums over replicas; the loss is the mean over all of them.
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        scaled = [gradient / replicas for gradient in gradients]
+        optimizer.apply_gradients(zip(scaled, network.trainable_variables))
+
+    def _discriminator_gradients(self, real, fake, with_r1):
+        fake = self._augmented(fake)
         real = self._augmented(real)
         with tf.GradientTape() as tape:
             fake_logits = self.discriminator(fake, training=True)
@@ -166,9 +190,20 @@ class GAN(keras.Model):
 
     def _update_average(self):
         step = tf.cast(self.steps, tf.float32)
-        decay = tf.minimum(self.ema_decay, step / (step + 10.0))
-        for average, variable in zip(self.ema_generator.weights, self.generator.weights):
-            average.assign(average + (1.0 - decay) * (variable - average))
+        rate = 1.0 - tf.minimum(self.ema_decay, step / (step + 10.0))
+
+        def update(strategy, rate):
+            # On each device its own copy; without a strategy this is a plain loop.
+            for pair in zip(self.ema_generator.weights, self.generator.weights):
+                average, variable = tensorflow_variables(pair)
+                strategy.extended.update(
+                    average,
+                    lambda a, v, rate: a.assign(a + rate * (v - a)),
+                    args=(variable, rate),
+                    group=False,
+                )
+
+        tf.distribute.get_replica_context().merge_call(update, args=(rate,))
 
     @property
     def metrics(self):
@@ -185,6 +220,8 @@ class GAN(keras.Model):
             "r1_interval": self.r1_interval,
             "augment": self.augment,
             "ema_decay": self.ema_decay,
+            "cutout": self.cutout,
+            "seed": self.seed,
         }
 
     @classmethod
@@ -205,6 +242,19 @@ class GAN(keras.Model):
         self.compile(
             **{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()}
         )
+
+
+def tensorflow_variables(variables):
+    """The `tf.Variable`s behind Keras's variables, the same on Keras 2 and 3."""
+    return [v if isinstance(v, tf.Variable) else v.value for v in variables]
+
+
+def synchronize_batch_norm(model):
+    """Has a model's batch norm take its statistics over all replicas, as on one device."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
+            layer.fused = False  # Keras 2: the fused kernel knows one device only
 
 
 def recompute_batch_norm(generator, latent, batches=20, batch_size=256, seed=0):

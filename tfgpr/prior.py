@@ -17,8 +17,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfgpr import health, networks, precision
 from tfgpr import latent as latent_laws
-from tfgpr import networks, precision
 from tfgpr.errors import InputError
 from tfgpr.files import atomic_folder, atomic_path, write_json
 from tfgpr.gan import recompute_batch_norm
@@ -209,6 +209,9 @@ class GanPrior:
 def load_prior(path=None, dtype="auto"):
     """The prior in folder `path`; None: the one shipped with tfgpr (64x64 faces).
 
+    Warns, once for each folder, where its record says that it is untrained or collapsed
+    (`tfgpr.health`).
+
     Args:
       path: a folder written by `GanPrior.save` or `scripts/train.py`.
       dtype: what the networks compute in: "float32", "mixed_bfloat16", or "auto" (see
@@ -218,7 +221,10 @@ def load_prior(path=None, dtype="auto"):
     Raises:
       InputError: the folder is absent, incomplete, damaged, or of another format.
     """
-    return GanPrior.load(SHIPPED if path is None else path, dtype)
+    path = SHIPPED if path is None else path
+    prior = GanPrior.load(path, dtype)
+    health.warn_once(path, prior.training)
+    return prior
 
 
 def _save_float16(path, networks):

@@ -2,33 +2,31 @@
 
 A run's folder:
 
-    model.json, weights.npz   the prior as it is now (averaged generator): `load_prior(folder)`
+    model.json, weights.npz   the prior (averaged generator): `load_prior(folder)`; with a judge
+                              the one of best inversion PSNR so far, without one the newest
     recipe.json               what the run was started with
     checkpoints/              whole training states (two newest)
     samples/                  a grid of the same 64 draws after each epoch
-    log.csv, tensorboard/     losses by epoch
+    log.csv, tensorboard/     losses by epoch, judgements by step
     state.npz                 when it has ended: a small state for --start_from elsewhere
 """
 
 import dataclasses
 import importlib.util
 import json
-import logging
-import math
 import pathlib
 import sys
-import time
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfgpr import precision
 from tfgpr.errors import InputError
 from tfgpr.files import require_free, write_json
-from tfgpr.gan import GAN
-from tfgpr.images import FACE_CROP, grid, write_png
+from tfgpr.gan import GAN, synchronize_batch_norm
+from tfgpr.images import FACE_CROP
 from tfgpr.prior import GanPrior
+from tfgpr.training_run import Log, Run
 from tfgpr.training_state import load_state, save_state
 
 
@@ -46,6 +44,7 @@ class Recipe:
       discriminator_batch_norm, spectral_norm: what normalises D.
       r1_gamma: weight of the lazy R1 penalty.
       augment: DiffAugment on or off.
+      cutout: DiffAugment also hides a square of each image; for small sets.
       learning_rate, beta_1: of both Adams.
       batch_size: real images in a step.
       seed: of everything random.
@@ -62,6 +61,7 @@ class Recipe:
     spectral_norm: bool = False
     r1_gamma: float = 1.0
     augment: bool = True
+    cutout: bool = False
     learning_rate: float = 2e-4
     beta_1: float = 0.5
     batch_size: int = 64
@@ -97,6 +97,8 @@ class Recipe:
             latent_law=self.latent_law,
             r1_gamma=self.r1_gamma,
             augment=self.augment,
+            cutout=self.cutout,
+            seed=self.seed,
         )
         gan.compile(
             keras.optimizers.Adam(self.learning_rate, beta_1=self.beta_1),
@@ -116,6 +118,10 @@ def train(
     dtype="auto",
     checkpoint_minutes=3.0,
     provenance=None,
+    judge=None,
+    judge_every=500,
+    picture_every=1,
+    strategy=None,
 ):
     """Trains to `epochs` epochs in all, saving as it goes; see the top of this file.
 
@@ -131,24 +137,34 @@ def train(
       dtype: what the networks compute in; weights and losses are float32.
       checkpoint_minutes: time between two checkpoints; one more is written at the end.
       provenance: JSON values for model.json (what data, which command).
+      judge: None, or a `tfgpr.judge.QuickJudge`: its best prior is the one that is kept.
+      judge_every: steps between two judgements; 0: at the end only.
+      picture_every: steps, at least, between two sample grids (at ends of epochs).
+      strategy: a `tf.distribute` strategy to train under, such as `MirroredStrategy()`; its
+        replicas share each batch.
     Returns:
-      The trained `GanPrior`.
+      The `GanPrior` that `model_dir` holds then.
     Raises:
-      InputError: `model_dir` is taken; nothing to resume; another recipe was begun there;
-        the losses are no longer finite.
+      InputError: `model_dir` is taken; nothing to resume; another recipe was begun there; a
+        batch that the replicas cannot share; losses or weights that are no longer finite, or
+        a discriminator that has won: the last good checkpoint is kept.
     """
     model_dir = pathlib.Path(model_dir)
     keras.utils.set_random_seed(recipe.seed)
     about = {**(provenance or {}), "recipe": dataclasses.asdict(recipe)}
-    prior = recipe.prior(precision.resolve(dtype), about)
-    gan = recipe.gan(prior)
+    dtype = precision.resolve(dtype)
+    gan = _build(recipe, dtype, strategy or tf.distribute.get_strategy())
     if start_from is not None and not resume:
-        load_state(gan, start_from, dataclasses.asdict(recipe))
+        load_state(gan, start_from, dataclasses.asdict(recipe), dataclasses.asdict(Recipe()))
     _claim(model_dir, recipe, resume)
-    run = _Run(gan, prior, model_dir, checkpoint_minutes)
+    averaged = recipe.prior(dtype, about)
+    total = steps_per_epoch * epochs
+    run = Run(
+        gan, averaged, model_dir, total, checkpoint_minutes, judge, judge_every, picture_every
+    )
     if resume:
         run.restore()
-    done = int(gan.steps.numpy())
+    done = run.step
     tf.random.set_seed(recipe.seed + done)  # a resumed run draws new numbers, not the old ones
     batches = make_batches(recipe.seed + done)
 
@@ -162,6 +178,7 @@ def train(
             callbacks=[run, *_loggers(model_dir)],
         )
 
+    interrupted = False
     try:
         epoch, into_epoch = divmod(done, steps_per_epoch)
         if into_epoch and epoch < epochs:
@@ -170,10 +187,26 @@ def train(
         if epoch < epochs:
             fit(epoch, epochs, steps_per_epoch)
     except KeyboardInterrupt:
-        print(f"\nInterrupted at step {int(gan.steps.numpy())}; --resume continues from here.")
-    run.save()
+        interrupted = True
+        print(f"\nInterrupted at step {int(gan.steps.numpy())}; saving. --resume continues here.")
+    run.finish(interrupted)
     save_state(gan, model_dir / "state.npz", dataclasses.asdict(recipe))
-    return run.save_prior()
+    return GanPrior.load(model_dir, dtype)
+
+
+def _build(recipe, dtype, strategy):
+    """The compiled GAN, its variables and optimizers under a strategy."""
+    replicas = strategy.num_replicas_in_sync
+    if recipe.batch_size % replicas:
+        raise InputError(
+            f"Expected a batch size that {replicas} replicas can share. Received: "
+            f"{recipe.batch_size}; choose a multiple of {replicas}."
+        )
+    with strategy.scope():
+        gan = recipe.gan(recipe.prior(dtype))
+    if replicas > 1:
+        synchronize_batch_norm(gan.generator)
+    return gan
 
 
 def _claim(model_dir, recipe, resume):
@@ -185,7 +218,8 @@ def _claim(model_dir, recipe, resume):
         return
     if not file.is_file():
         raise InputError(f"Nothing to resume: {file} is absent. Start without --resume.")
-    begun = json.loads(file.read_text())
+    # A run that an earlier version began did without what it does not name.
+    begun = {**dataclasses.asdict(Recipe()), **json.loads(file.read_text())}
     if begun != wanted:
         names = sorted(k for k in {*begun, *wanted} if begun.get(k) != wanted.get(k))
         differences = ", ".join(f"{k}: {begun.get(k)} then, {wanted.get(k)} now" for k in names)
@@ -196,80 +230,8 @@ def _claim(model_dir, recipe, resume):
 
 
 def _loggers(model_dir):
-    loggers = [keras.callbacks.CSVLogger(str(model_dir / "log.csv"), append=True)]
+    loggers = [Log(model_dir / "log.csv")]
     if importlib.util.find_spec("tensorboard"):  # no longer installed with TensorFlow
         folder = str(model_dir / "tensorboard")
         loggers.append(keras.callbacks.TensorBoard(folder, write_graph=False))
     return loggers
-
-
-def _tensorflow_variables(variables):
-    return [v if isinstance(v, tf.Variable) else v.value for v in variables]
-
-
-def _optimizer_variables(optimizer):
-    variables = optimizer.variables
-    return _tensorflow_variables(variables() if callable(variables) else variables)
-
-
-class _Run(keras.callbacks.Callback):
-    """Checkpoints by the clock; the prior, a sample grid and a health check by the epoch."""
-
-    def __init__(self, gan, prior, model_dir, checkpoint_minutes):
-        super().__init__()
-        self.gan = gan
-        self.prior = prior
-        self.model_dir = model_dir
-        self.seconds = 60.0 * checkpoint_minutes
-        self.saved_at = time.monotonic()
-        # Explicit lists of variables: the same on Keras 2 and 3.
-        checkpoint = tf.train.Checkpoint(
-            steps=gan.steps,
-            generator=_tensorflow_variables(gan.generator.variables),
-            discriminator=_tensorflow_variables(gan.discriminator.variables),
-            ema_generator=_tensorflow_variables(gan.ema_generator.variables),
-            generator_optimizer=_optimizer_variables(gan.generator_optimizer),
-            discriminator_optimizer=_optimizer_variables(gan.discriminator_optimizer),
-        )
-        self.manager = tf.train.CheckpointManager(checkpoint, str(model_dir / "checkpoints"), 2)
-
-    def restore(self):
-        if self.manager.latest_checkpoint:  # else it was killed before the first one
-            self.manager.checkpoint.restore(self.manager.latest_checkpoint).assert_consumed()
-
-    def save(self):
-        self.manager.save(int(self.gan.steps.numpy()))
-        self.saved_at = time.monotonic()
-
-    def save_prior(self, batches=20):
-        steps = int(self.gan.steps.numpy())
-        averaged = GanPrior.from_gan(
-            self.gan,
-            self.prior.crop,
-            self.prior.architecture,
-            {**self.prior.training, "steps": steps},
-            batches,
-        )
-        averaged.write(self.model_dir)
-        return averaged
-
-    def on_train_batch_end(self, batch, logs=None):
-        if time.monotonic() - self.saved_at > self.seconds:
-            self._require_finite(logs)
-            self.save()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self._require_finite(logs)
-        averaged = self.save_prior(batches=4)
-        picture = grid(np.asarray(averaged.sample(64)), columns=8)
-        write_png(self.model_dir / "samples" / f"epoch_{epoch + 1:04d}.png", picture)
-
-    def _require_finite(self, logs):
-        bad = [name for name, value in (logs or {}).items() if not math.isfinite(float(value))]
-        if bad:
-            latest = self.manager.latest_checkpoint
-            logging.error("Losses not finite at step %d: %s", int(self.gan.steps.numpy()), bad)
-            raise InputError(
-                f"Training diverged: {', '.join(bad)} no longer finite. The last good state is "
-                f"{latest or 'the start'}; begin again with a lower --learning_rate."
-            )

@@ -38,16 +38,22 @@ def save_state(gan, path, recipe):
         np.savez_compressed(file, **arrays)
 
 
-def load_state(gan, path, recipe):
+def load_state(gan, path, recipe, defaults):
     """Sets a compiled `GAN` to a state that `save_state` wrote.
 
+    Args:
+      gan: the `GAN`.
+      path: the file.
+      recipe: as in `save_state`.
+      defaults: what an earlier version, whose state does not name a setting, did.
     Raises:
       InputError: the file is absent or no such state, or is of another recipe.
     """
     try:
         with np.load(path) as stored:
             arrays = dict(stored)
-        begun, steps = json.loads(str(arrays["recipe"])), int(arrays["steps"])
+        begun = {**defaults, **json.loads(str(arrays["recipe"]))}
+        steps = int(arrays["steps"])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(
             f"Expected a training state to start from. Received: {path} ({error!r})."

@@ -87,6 +87,19 @@ class PCA(Baseline):
         total = float(np.mean((rows**2).sum(axis=1)))
         return variances, np.float32(whole.reshape(count, -1)), total - float(variances.sum())
 
+    def represent(self, images, used=None):
+        """The nearest images in the span of the mean and the first components.
+
+        Args:
+          images: `[batch, size, size, 3]` in [0, 1].
+          used: how many components; None: all.
+        Returns:
+          float32 images, not clipped.
+        """
+        basis = self.basis[:used]
+        rows = (images - self.mean).reshape(len(images), -1)
+        return np.float32(self.mean + ((rows @ basis.T) @ basis).reshape(images.shape))
+
     def _restore(self, task, observed, known):
         if not task.operator.linear:
             raise InputError(

@@ -1,7 +1,5 @@
 """What people read: table.md, figure.png and report.html."""
 
-import base64
-import html
 import pathlib
 
 import numpy as np
@@ -9,6 +7,7 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
+from tfgpr import pages
 from tfgpr.evaluation.methods import METHODS
 from tfgpr.evaluation.protocols import TABLE_1
 from tfgpr.files import atomic_path
@@ -49,7 +48,7 @@ def write(path, protocol, settings, cells, floor, inputs):
     figure = draw(cells, inputs, floor["examples"]) if floor else None
     if figure is not None:
         write_png(path / "figure.png", figure)
-    page = _page(heading, protocol.note, tables, path / "figure.png" if floor else None)
+    page = _page(heading, protocol.note, tables, figure)
     with atomic_path(path / "report.html") as partial:
         partial.write_text(page)
 
@@ -183,49 +182,12 @@ def _input(task, observed, size):
     return np.round(255 * tile).astype(np.uint8)
 
 
-_STYLE = """body{font:16px/1.5 system-ui,sans-serif}
-body{max-width:1200px;margin:2rem auto;padding:0 1rem}
-table{border-collapse:collapse;margin:1rem 0;font-size:.85rem;font-variant-numeric:tabular-nums}
-td,th{border-bottom:1px solid #ddd;padding:.3rem .5rem;text-align:right;white-space:nowrap}
-td:first-child,th:first-child{text-align:left;white-space:normal}
-.scroll{overflow-x:auto}img{max-width:100%;image-rendering:pixelated}"""
-
-
 def _page(heading, note, tables, figure):
     """One HTML page that needs no other file."""
-    parts = [f"<h1>{html.escape(heading)}</h1>", f"<p>{_inline(note)}</p>"]
+    parts = [pages.paragraph(note)]
     if figure is not None:
-        data = base64.b64encode(figure.read_bytes()).decode()
-        parts.append(
-            f'<img alt="Original, input and each method, one row for each task" '
-            f'src="data:image/png;base64,{data}">'
-        )
+        alt = "Original, input and each method, one row for each task"
+        parts.append(pages.picture(figure, alt))
     for title, rows, remark in tables:
-        parts.append(f"<h2>{html.escape(title)}</h2>{_html_table(rows)}<p>{_inline(remark)}</p>")
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(heading)}</title><style>{_STYLE}</style></head>\n<body>"
-        + "\n".join(parts)
-        + "</body></html>\n"
-    )
-
-
-def _html_table(rows):
-    head = "".join(f'<th scope="col">{_inline(cell)}</th>' for cell in rows[0])
-    body = "".join(
-        "<tr>" + "".join(f"<td>{_inline(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:]
-    )
-    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
-
-
-def _inline(text):
-    """The little Markdown of these tables: **bold** and `code`."""
-    text = html.escape(text)
-    for mark, tag in (("**", "b"), ("`", "code")):
-        pieces = text.split(mark)
-        text = pieces[0] + "".join(
-            f"<{tag}>{piece}" if index % 2 == 0 else f"</{tag}>{piece}"
-            for index, piece in enumerate(pieces[1:])
-        )
-    return text
+        parts.append(pages.section(title, pages.table(rows), pages.paragraph(remark)))
+    return pages.page(heading, parts)

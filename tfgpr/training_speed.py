@@ -1,0 +1,69 @@
+"""How fast training is, and what it could be: `scripts/train.py --measure_speed`."""
+
+import time
+
+import tensorflow as tf
+
+from tfgpr import precision
+
+
+def operations(network):
+    """Floating-point operations of one forward pass of one image, in convolutions and dense."""
+    total = 0
+    for layer in network.layers:
+        kernel = getattr(layer, "kernel", None)
+        if kernel is None:
+            continue
+        # Each weight works at every place of the smaller of the layer's two maps.
+        places = min(_places(layer.input.shape), _places(layer.output.shape))
+        total += 2 * int(tf.size(kernel)) * places
+    return total
+
+
+def _places(shape):
+    return shape[1] * shape[2] if len(shape) == 4 else 1
+
+
+def matrix_rate(dtype="float32", size=2048, repeats=10):
+    """Floating-point operations a second in products of square matrices on this machine."""
+    matrix = tf.ones([size, size], "bfloat16" if "bfloat16" in dtype else "float32")
+    product = tf.function(lambda: tf.reduce_sum(tf.matmul(matrix, matrix)))
+    return 2 * size**3 / _seconds(product, repeats)
+
+
+def _seconds(function, repeats):
+    for _ in range(2):  # traced, caches filled
+        float(function())
+    begun = time.perf_counter()
+    for _ in range(repeats):
+        float(function())
+    return (time.perf_counter() - begun) / repeats
+
+
+def measure(recipe, batches, dtype="auto", steps=20):
+    """Times training steps of a recipe, with and without the input pipeline.
+
+    Args:
+      recipe: a `tfgpr.training.Recipe`.
+      batches: the endless dataset that it would train on.
+      dtype: what the networks compute in.
+      steps: how many are timed; R1 is among every 16.
+    Returns:
+      dict: `images_per_second`; `pipeline_share`, the part of a step that is waiting for
+      images; `matrix_share`, the rate of operations relative to `matrix_rate`.
+    """
+    dtype = precision.resolve(dtype)
+    gan = recipe.gan(recipe.prior(dtype))
+    train = tf.function(lambda images: gan.train_step(images)["d_loss"])
+    iterator = iter(batches)
+    batch = next(iterator)
+    alone = _seconds(lambda: train(batch), steps)
+    whole = _seconds(lambda: train(next(iterator)), steps)
+    # G draws without and with gradients (1 + 3), D sees real, generated (3 + 3), then G's (2).
+    work = recipe.batch_size * (4 * operations(gan.generator) + 8 * operations(gan.discriminator))
+    return {
+        "dtype": dtype,
+        "images_per_second": recipe.batch_size / whole,
+        "pipeline_share": max(0.0, 1 - alone / whole),
+        "matrix_share": work / alone / matrix_rate(dtype),
+    }
