@@ -9,7 +9,7 @@ import tensorflow as tf
 import tfgpr
 from tfgpr import residual, residual_training, tasks
 from tfgpr.errors import InputError
-from tfgpr.operators import Downsample, Luma
+from tfgpr.operators import Downsample, GaussianBlur, Luma, Value
 from tfgpr.prior import load_prior
 from tfgpr.residual import Residual
 
@@ -50,6 +50,19 @@ def test_evidence_of_low_frequencies_is_the_nearest_image_with_them(rng):
         np.testing.assert_allclose(np.ravel(found[0, ..., channel]), expected, atol=1e-4)
 
 
+def test_rounds_for_any_linear_operator_start_at_the_drawing_and_agree_with_y(rng):
+    operator = GaussianBlur(1.0)
+    task = tasks.custom("deblurring", operator)
+    x, drawn = tf.constant(images(rng)), tf.constant(images(rng))
+    stddevs = []
+    for evidence in task.evidence:
+        found = evidence(drawn, operator(x))
+        np.testing.assert_allclose(operator(found.images), operator(x), atol=0.01)
+        stddevs.append(float(found.uncertainty[0, 0, 0, 0]))
+    assert stddevs == sorted(stddevs, reverse=True)
+    assert tasks.custom("value", Value()).evidence == ()
+
+
 def test_quantization_errors_have_the_stated_deviation(rng):
     x = rng.random(200_000)
     for steps in (2, 4, 16):
@@ -70,7 +83,7 @@ def test_an_untrained_network_leaves_the_evidence_as_it_is(tiny_prior, rng, name
     method = task.default.with_iterations(2)
     after = tfgpr.Restorer(complete, task, method).restore(observed, **given)
     np.testing.assert_array_equal(after.generated, before.generated)
-    evidence = task.evidence(before.generated, observed, **given).images
+    evidence = task.evidence[0](before.generated, observed, **given).images
     expected = task.consistency(evidence, observed, **given)
     np.testing.assert_allclose(after.images, expected, atol=1e-5)
     without = dataclasses.replace(method, residual=False)

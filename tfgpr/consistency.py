@@ -132,7 +132,9 @@ class LeastChange:
         self.iterations = iterations
         self.tolerance = tolerance
 
-    def __call__(self, generated, observed, **conditions):
+    def project(self, generated, observed, **conditions):
+        """The same, not clipped to [0, 1]."""
+
         def transpose(measurements):
             images = self.operator.adjoint(measurements, generated.shape[1:], **conditions)
             return tf.ensure_shape(images, generated.shape)
@@ -160,7 +162,10 @@ class LeastChange:
             return step + 1, x, missing, direction, smaller
 
         start = [0, generated, missing, gradient, first]
-        return clip(tf.while_loop(more, iterate, start)[1])
+        return tf.while_loop(more, iterate, start)[1]
+
+    def __call__(self, generated, observed, **conditions):
+        return clip(self.project(generated, observed, **conditions))
 
 
 def _squared(values):

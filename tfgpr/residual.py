@@ -78,6 +78,26 @@ class Noisy:
         return evidence(observed, self.stddev, self.stddev)
 
 
+class LeastChanged:
+    """Any linear operator: the image nearest to the estimate that A maps to y.
+
+    As if its errors were white; used in several rounds of falling standard deviation, each
+    from the estimate of the one before (plug-and-play, half-quadratic splitting).
+
+    Args:
+      least_change: a `tfgpr.consistency.LeastChange`.
+      stddev: of the errors, in units of [0, 1].
+    """
+
+    def __init__(self, least_change, stddev):
+        self.least_change = least_change
+        self.stddev = stddev
+
+    def __call__(self, generated, observed, **conditions):
+        nearest = self.least_change.project(generated, observed, **conditions)
+        return evidence(nearest, self.stddev, self.stddev)
+
+
 def quantization_stddev(steps):
     """Standard deviation of rounding to multiples of 1/steps (uniform in the cell)."""
     return 1.0 / (steps * 12.0**0.5)

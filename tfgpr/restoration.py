@@ -200,10 +200,12 @@ class _Problem:
 
     def _complete(self, generated, observed, conditions):
         """G(z) + nu."""
-        evidence = self.task.evidence
-        if not self.method.residual or evidence is None or self.prior.residual is None:
-            return generated
-        return self.prior.residual(evidence(generated, observed, **conditions), generated)
+        complete = generated
+        if self.method.residual and self.prior.residual is not None:
+            for evidence in self.task.evidence:
+                found = evidence(complete, observed, **conditions)
+                complete = self.prior.residual(found, generated)
+        return complete
 
 
 def _per_image(z, observed):

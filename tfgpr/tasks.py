@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgpr import consistency, residual
+from tfgpr.consistency import LeastChange, keep
 from tfgpr.corruptions import Corruption
 from tfgpr.errors import InputError
 from tfgpr.images import as_images, as_values
@@ -52,8 +53,9 @@ class Task:
       default: the `Method` that tfgpr recommends.
       paper: the published `Method`.
       observed_range: values that an observation may have.
-      evidence: what y says of each pixel, `(generated, observed, **conditions)` ->
-        `tfgpr.residual.Evidence`; None: nothing is added to G(z).
+      evidence: what y says of each pixel, functions `(estimate, observed, **conditions)` ->
+        `tfgpr.residual.Evidence`, the first of G(z), each further one of the estimate that
+        the one before led to; none: nothing is added to G(z).
     """
 
     name: str
@@ -63,7 +65,7 @@ class Task:
     default: Method
     paper: Method
     observed_range: tuple[float, float] = (0.0, 1.0)
-    evidence: Callable | None = None
+    evidence: tuple[Callable, ...] = ()
 
     def measured_shape(self, image_shape):
         """Shape of one observation of an image of `image_shape`."""
@@ -186,7 +188,7 @@ def inpainting():
         consistency.poisson_blend,
         default=_default(30.0),
         paper=_paper(0.02, 0.05, importance_window=7),
-        evidence=residual.known_pixels,
+        evidence=(residual.known_pixels,),
     )
 
 
@@ -204,7 +206,7 @@ def colorization(value=False):
         consistency.scale_value if value else consistency.shift_luma,
         default=_default(0.0),
         paper=_paper(0.02, 0.05),
-        evidence=None if value else residual.known_luma,
+        evidence=() if value else (residual.known_luma,),
     )
 
 
@@ -223,7 +225,7 @@ def super_resolution(factor=4, method="bicubic"):
         default=_default(0.0),
         paper=_paper(0.0032, 0.0003),
         observed_range=(-0.25, 1.25),  # bicubic overshoots at edges
-        evidence=residual.LowFrequencies(operator, factor),
+        evidence=(residual.LowFrequencies(operator, factor),),
     )
 
 
@@ -242,7 +244,7 @@ def denoising(noise_stddev=0.1):
         default=_default(0.0, p=2),
         paper=_paper(0.0002, 0.015),
         observed_range=(-1.0, 2.0),
-        evidence=residual.Noisy(noise_stddev),
+        evidence=(residual.Noisy(noise_stddev),),
     )
 
 
@@ -259,8 +261,11 @@ def dequantization(steps=4):
         consistency.ClipToCell(steps),
         default=_default(0.0, p=2),
         paper=_paper(0.0002, 0.0005),
-        evidence=residual.Noisy(residual.quantization_stddev(steps)),
+        evidence=(residual.Noisy(residual.quantization_stddev(steps)),),
     )
+
+
+_ROUNDS = (0.08, 0.05, 0.03)  # standard deviations of the errors of G(z), and then of less
 
 
 def custom(
@@ -281,8 +286,13 @@ def custom(
     Returns:
       A `Task`.
     """
+    rounds = ()
+    if operator.linear:
+        # Fewer steps toward noisy measurements, which would take over their noise.
+        nearest = LeastChange(operator, iterations=15 if noise_stddev else 50)
+        rounds = tuple(residual.LeastChanged(nearest, stddev) for stddev in _ROUNDS)
     if consistency is None:
-        consistency = _owed(operator, noise_stddev)
+        consistency = keep if noise_stddev or not operator.linear else nearest
     return Task(
         name,
         operator,
@@ -291,12 +301,8 @@ def custom(
         default=method or _default(0.0, p=2 if noise_stddev else 1),
         paper=_paper(0.02, 0.05),
         observed_range=observed_range,
+        evidence=rounds,
     )
-
-
-def _owed(operator, noise_stddev):
-    exact = operator.linear and not noise_stddev
-    return consistency.LeastChange(operator) if exact else consistency.keep
 
 
 TASKS = {

@@ -69,7 +69,7 @@ def _published_super_resolution(factor=4):
         operator=operator,
         corruption=Corruption(operator),
         consistency=consistency.BackProjection(operator),
-        evidence=residual.LowFrequencies(operator, factor),
+        evidence=(residual.LowFrequencies(operator, factor),),
     )
 
 
