@@ -15,6 +15,7 @@ from absl import flags
 
 from tfgpr.gan import recompute_batch_norm
 from tfgpr.prior import GanPrior
+from tfgpr.residual import Residual
 
 TINY = {"image_size": 32, "base_channels": 4}
 
@@ -52,3 +53,14 @@ def make_tiny_prior(latent_dim=6):
 @pytest.fixture(scope="session")
 def tiny_prior():
     return make_tiny_prior()
+
+
+@pytest.fixture(scope="session")
+def complete_prior():
+    """The tiny prior with a network of nu, whose random weights move every pixel."""
+    prior = make_tiny_prior()
+    keras.utils.set_random_seed(2)
+    prior.residual = Residual.untrained({"image_size": 32, "channels": [4, 8]})
+    last = [layer for layer in prior.residual.network.layers if layer.weights][-1]
+    last.kernel.assign(0.1 * np.random.default_rng(0).standard_normal(last.kernel.shape))
+    return prior

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfgpr import consistency, operators
+from tfgpr.errors import InputError
 
 
 def dense_poisson(generated, observed, known):
@@ -131,3 +132,46 @@ def test_clip_to_cell_requantises_to_what_was_observed(rng):
 def test_keep_only_clips():
     generated = tf.constant([[[[-0.5, 0.25, 1.5]]]])
     np.testing.assert_array_equal(consistency.keep(generated, None), [[[[0, 0.25, 1]]]])
+
+
+@pytest.mark.parametrize("operator", [operators.GaussianBlur(0.8), operators.Downsample(4, "box")])
+def test_the_least_change_is_the_pseudo_inverse_s(operator, problem):
+    generated, observed, _ = problem
+    measured = operator(observed).numpy()
+    small = operator(np.eye(256, dtype=np.float32).reshape(256, 16, 16, 1)).numpy()
+    matrix = small.reshape(256, -1).T.astype(np.float64)  # A, column by column
+    missing = (measured - operator(generated).numpy()).reshape(3, -1, 3)
+    change = np.einsum("pm,bmc->bpc", np.linalg.pinv(matrix), missing).reshape(3, 16, 16, 3)
+    found = consistency.LeastChange(operator, 2000, 1e-7)(generated, measured).numpy()
+    np.testing.assert_allclose(found, np.clip(generated + change, 0, 1), atol=2e-3)
+
+
+def test_the_least_change_with_a_mask_fills_in_what_is_known(problem):
+    generated, observed, known = problem
+    step = consistency.LeastChange(operators.Inpainting())
+    found = step(generated, observed * known, known=known).numpy()
+    np.testing.assert_allclose(found, np.where(known == 1, observed, generated), atol=1e-6)
+    alone = step(generated[1:2], observed[1:2] * known[1:2], known=known[1:2])
+    np.testing.assert_allclose(found[1:2], alone, atol=1e-6)
+
+
+def test_the_least_change_for_an_image_does_not_depend_on_its_mates(problem):
+    generated, observed, _ = problem
+    operator = operators.GaussianBlur(1.0)
+    generated = generated.copy()
+    generated[0] = observed[0]  # agrees already
+    measured = operator(observed)
+    step = tf.function(
+        consistency.LeastChange(operator, 20),
+        input_signature=2 * [tf.TensorSpec([None, 16, 16, 3])],
+    )
+    whole = step(tf.constant(generated), measured).numpy()
+    np.testing.assert_allclose(whole[0], observed[0], atol=1e-5)
+    for row in range(3):
+        alone = step(tf.constant(generated[row : row + 1]), measured[row : row + 1])
+        np.testing.assert_allclose(whole[row : row + 1], alone, atol=1e-6)
+
+
+def test_the_least_change_needs_a_linear_operator():
+    with pytest.raises(InputError, match="Quantize"):
+        consistency.LeastChange(operators.Quantize(4))

@@ -29,6 +29,18 @@ def shared():
     return chain(layers.Conv2D(3, 3), norm, layers.Conv2D(3, 3), norm)
 
 
+class Doubled(keras.Model):
+    """A model that does more in its call than its layers say."""
+
+    def call(self, inputs, training=None):
+        return 2.0 * super().call(inputs, training=training)
+
+
+def own_call():
+    inputs = keras.Input([8, 8, 3])
+    return Doubled(inputs, layers.Conv2D(4, 3)(inputs))
+
+
 def conv(**kwargs):
     return layers.Conv2D(4, 3, **kwargs)
 
@@ -58,6 +70,7 @@ MODELS = {
         lambda: chain(layers.Dense(5), layers.BatchNormalization(), layers.Flatten()),
         2,
     ),
+    "own call": (own_call, 1),
     "branched": (branched, 1),
     "shared": (shared, 1),
 }
@@ -75,6 +88,7 @@ def test_equals_the_model(make, steps, rng):
     assert len(folded._steps) == steps
     assert folded.output_shape == model.output_shape
     np.testing.assert_allclose(folded(x), expected, rtol=1e-4, atol=1e-5)
+    # The weights of now, not those of the last time.
     model.set_weights([1.5 * weight for weight in weights])
     changed = model(x, training=False).numpy()
     assert np.abs(changed - expected).max() > 1e-3
@@ -97,6 +111,17 @@ def test_the_gradient_in_a_loop_is_the_models(tiny_prior):
     found = tf.function(lambda: descend(tiny_prior.folded()))()
     assert np.abs(expected - z).max() > 1e-3
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_subclassed_model_is_called_as_it_is(tiny_prior):
+    class Mean(keras.Model):
+        def call(self, images):
+            return tf.reduce_mean(images, axis=[1, 2, 3])[:, None]
+
+    prior = tiny_prior.folded()
+    prior.discriminator = Mean()
+    images = tiny_prior.sample(3)
+    np.testing.assert_allclose(prior.folded().logits(images), prior.logits(images))
 
 
 def test_the_folded_prior_is_the_prior(tiny_prior):

@@ -125,3 +125,24 @@ def test_pillow_bombs_and_palette_images(tmp_path, monkeypatch):
     monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 10)
     with pytest.raises(InputError, match=r"p\.png"):
         images.read_image(tmp_path / "p.png")
+
+
+def test_a_gif_has_its_frames_in_order(tmp_path):
+    frames = [np.full((6, 8, 3), value, np.uint8) for value in (0, 120, 255)]
+    images.write_gif(tmp_path / "a.gif", frames, seconds=0.1)
+    movie = PIL.Image.open(tmp_path / "a.gif")
+    assert movie.n_frames == 3
+    assert movie.info["duration"] == 100
+    for index, frame in enumerate(frames):
+        movie.seek(index)
+        np.testing.assert_array_equal(np.asarray(movie.convert("RGB")), frame)
+
+
+def test_a_curve_marks_the_value_that_it_is_at():
+    values = np.array([4.0, 3.0, 1.0, 0.0, 0.0])
+    for done, (x, y) in {0: (0.05, 0.1), 2: (0.5, 0.7), None: (0.95, 0.9)}.items():
+        picture = images.curve(values, done, size=200)
+        assert picture.shape == (1, 200, 200, 3)
+        red = np.argwhere((picture[0] == (1, 0, 0)).all(axis=-1)).mean(axis=0)
+        np.testing.assert_allclose(red, (200 * y, 200 * x), atol=1)
+    assert images.curve([2.0, 2.0]).min() == 0, "a flat line is a line"

@@ -8,6 +8,7 @@ import pytest
 
 from tfgpr import latent, networks, precision
 from tfgpr.errors import InputError
+from tfgpr.gan import GAN
 from tfgpr.prior import GanPrior, load_prior
 
 
@@ -110,3 +111,21 @@ def test_the_networks_of_dcgan_are_those_of_its_arguments():
     expected = networks.dcgan_generator(32, 4, 9)
     assert [w.shape for w in prior.generator.weights] == [w.shape for w in expected.weights]
     assert prior.latent.dim == 9
+
+
+def test_a_prior_from_a_gan_is_its_average_with_fresh_statistics(tmp_path):
+    untrained = GanPrior.dcgan(
+        {"image_size": 32, "base_channels": 4, "latent_dim": 6},
+        {"image_size": 32, "base_channels": 4, "batch_norm": False},
+    )
+    gan = GAN(untrained.generator, untrained.discriminator)
+    gan.ema_generator.set_weights([w + 0.01 for w in gan.ema_generator.get_weights()])
+    prior = GanPrior.from_gan(gan, None, untrained.architecture, {"steps": 1}, batches=4)
+    assert (prior.crop, prior.training, prior.latent) == (None, {"steps": 1}, gan.latent)
+    z = prior.latent.sample(256, (0, 1))
+    inference = prior.generator(z, training=False).numpy()
+    batch = prior.generator(z, training=True).numpy()
+    np.testing.assert_allclose(inference, batch, atol=0.1 * batch.std())
+    prior.save(tmp_path / "prior")
+    copy = load_prior(tmp_path / "prior", "float32")
+    np.testing.assert_allclose(copy.generate(z), prior.generate(z), atol=1e-2)

@@ -37,9 +37,9 @@ SERVED = [named(make, 10) for make in TASKS.values()] + [
 
 
 @pytest.fixture(scope="module")
-def base(tiny_prior, tmp_path_factory):
+def base(complete_prior, tmp_path_factory):
     base = tmp_path_factory.mktemp("served") / "tfgpr"
-    export_savedmodel(tiny_prior, base, default_task="denoising", tasks=SERVED)
+    export_savedmodel(complete_prior, base, default_task="denoising", tasks=SERVED)
     return base
 
 
@@ -150,10 +150,10 @@ def assert_same(found, expected):
 
 
 @pytest.fixture(scope="module")
-def expected(tiny_prior):
+def expected(complete_prior):
     """Observations of each task, and what Python makes of them."""
     inputs = [observe(task, 3) for task in SERVED]
-    return inputs, [in_python(tiny_prior, *pair) for pair in zip(SERVED, inputs)]
+    return inputs, [in_python(complete_prior, *pair) for pair in zip(SERVED, inputs)]
 
 
 @pytest.fixture(scope="module")
@@ -312,8 +312,8 @@ def test_every_input_and_output_has_the_batch_first(path):
                 assert all(size > 0 for size in rest)
 
 
-def test_weights_are_stored_once(path, tiny_prior):
-    networks = (tiny_prior.generator, tiny_prior.discriminator)
+def test_weights_are_stored_once(path, complete_prior):
+    networks = (complete_prior.generator, complete_prior.discriminator)
     size = sum(array.nbytes for network in networks for array in network.get_weights())
     stored = sum(file.stat().st_size for file in (path / "variables").iterdir())
     assert size < stored < size + 10_000
@@ -356,11 +356,11 @@ def test_warm_up_requests_cover_every_signature_and_run(path):
             assert list(tf.make_ndarray(proto).shape) == [1, *shape[1:]]
 
 
-def test_metadata_tells_what_was_exported(path, tiny_prior):
+def test_metadata_tells_what_was_exported(path, complete_prior):
     about = json.loads((path / "metadata.json").read_text())
     assert about["tfgpr"] == tfgpr.__version__
     assert about["tensorflow"] == tf.__version__
-    assert about["prior"]["image_size"] == tiny_prior.image_size
+    assert about["prior"]["image_size"] == complete_prior.image_size
     assert about["default_task"] == "denoising"
     iterations = {name: each["iterations"] for name, each in about["tasks"].items()}
     expected = dict.fromkeys(TASKS, 10) | {"once": 1}

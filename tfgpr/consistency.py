@@ -6,6 +6,7 @@ consistency(generated, observed, **conditions) -> images in [0, 1]
 import numpy as np
 import tensorflow as tf
 
+from tfgpr.errors import InputError
 from tfgpr.operators import Luma
 
 
@@ -13,9 +14,9 @@ def clip(images):
     return tf.clip_by_value(images, 0.0, 1.0)
 
 
-def keep(generated, observed):
+def keep(generated, observed, **conditions):
     """G(z) as it is, where y is noisy everywhere (denoising)."""
-    del observed
+    del observed, conditions
     return clip(generated)
 
 
@@ -89,7 +90,8 @@ class BackProjection:
     def __init__(self, operator):
         self.operator = operator
 
-    def __call__(self, generated, observed):
+    def project(self, generated, observed):
+        """The same, not clipped to [0, 1]."""
         _, height, width, _ = generated.shape
         rows, columns = (
             tf.constant(np.linalg.pinv(self.operator.matrix(size), rcond=1e-6), generated.dtype)
@@ -97,7 +99,78 @@ class BackProjection:
         )
         missing = observed - self.operator(generated)
         missing = tf.einsum("hi,biwc->bhwc", rows, missing)
-        return clip(generated + tf.einsum("wj,bhjc->bhwc", columns, missing))
+        return generated + tf.einsum("wj,bhjc->bhwc", columns, missing)
+
+    def __call__(self, generated, observed):
+        return clip(self.project(generated, observed))
+
+
+class LeastChange:
+    """The image nearest to G(z) that A maps to y, for any linear operator:
+
+        min ||x - G(z)||_2   such that   A x = y
+
+    by conjugate gradients on the normal equations (CGLS; Bjorck 1996, Section 7.4), which
+    need nothing but A and its adjoint. They stop early where y cannot be reached, and fewer
+    iterations take over less of its noise. An image that has converged is left alone.
+
+    Args:
+      operator: a linear operator of `tfgpr.operators` or your own; its conditions are passed on.
+      iterations: at most so many.
+      tolerance: of the gradient A^T (y - A x), relative to the first one.
+    Raises:
+      InputError: the operator is not linear.
+    """
+
+    def __init__(self, operator, iterations=50, tolerance=1e-5):
+        if not operator.linear:
+            raise InputError(
+                f"Expected a linear operator. Received: {type(operator).__name__}, which is not; "
+                "write a consistency step of its own, or take consistency.keep."
+            )
+        self.operator = operator
+        self.iterations = iterations
+        self.tolerance = tolerance
+
+    def __call__(self, generated, observed, **conditions):
+        def transpose(measurements):
+            images = self.operator.adjoint(measurements, generated.shape[1:], **conditions)
+            return tf.ensure_shape(images, generated.shape)
+
+        missing = observed - self.operator(generated, **conditions)
+        gradient = transpose(missing)
+        first = _squared(gradient)
+
+        def unfinished(squared):
+            return squared > self.tolerance**2 * first
+
+        def more(step, x, missing, direction, squared):
+            del x, missing, direction
+            return (step < self.iterations) & tf.reduce_any(unfinished(squared))
+
+        def iterate(step, x, missing, direction, squared):
+            measured = self.operator(direction, **conditions)
+            length = tf.math.divide_no_nan(squared, _squared(measured))
+            length *= tf.cast(unfinished(squared), x.dtype)
+            x += _times(length, direction)
+            missing -= _times(length, measured)
+            gradient = transpose(missing)
+            smaller = tf.where(unfinished(squared), _squared(gradient), squared)
+            direction = gradient + _times(tf.math.divide_no_nan(smaller, squared), direction)
+            return step + 1, x, missing, direction, smaller
+
+        start = [0, generated, missing, gradient, first]
+        return clip(tf.while_loop(more, iterate, start)[1])
+
+
+def _squared(values):
+    """Squared norm of each row, `[batch]`."""
+    return tf.reduce_sum(values**2, axis=list(range(1, values.shape.rank)))
+
+
+def _times(factors, values):
+    """Each row of `values` times its factor `[batch]`."""
+    return tf.reshape(factors, [-1] + [1] * (values.shape.rank - 1)) * values
 
 
 def shift_luma(generated, observed):

@@ -20,6 +20,14 @@ from tfgpr.augmentation import diff_augment
 class GAN(keras.Model):
     """Trains a generator and a discriminator; keeps a moving average of the generator.
 
+        gan = tfgpr.GAN(generator, discriminator)     # any Keras models; or tfgpr.networks'
+        gan.compile()                                 # or your own two optimizers
+        gan.fit(images, batch_size=64, epochs=50)     # images in [0, 1], or a tf.data.Dataset
+        prior = tfgpr.GanPrior.from_gan(gan, crop=None)
+        prior.save("my_prior")
+
+    `scripts/train.py` is a long run with checkpoints, logs and sample grids.
+
     Args:
       generator: Keras model, z `[batch, latent_dim]` -> images in [-1, 1].
       discriminator: Keras model, images in [-1, 1] -> logits `[batch, 1]`.
@@ -66,8 +74,7 @@ class GAN(keras.Model):
         """Sets the two optimizers; Adam(2e-4, beta_1=0.5) where None.
 
         Args:
-          generator_optimizer: a Keras optimizer.
-          discriminator_optimizer: a Keras optimizer.
+          generator_optimizer, discriminator_optimizer: Keras optimizers.
           **kwargs: further arguments of `keras.Model.compile`. XLA is off unless asked for.
         """
         self.generator_optimizer = generator_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5)

@@ -40,6 +40,11 @@ def as_images(array, name="images", low=0.0, high=1.0):
         raise InputError(
             f"Expected {name} of shape [batch, height, width, channels]. Received: shape {shape}."
         )
+    return as_values(array, name, low, high)
+
+
+def as_values(array, name, low=0.0, high=1.0):
+    """What `as_images` checks and converts, for an array of any shape (measurements)."""
     if array.dtype == np.uint8:
         return array.astype(np.float32) / np.float32(255)
     if not np.issubdtype(array.dtype, np.floating):
@@ -153,6 +158,53 @@ def write_png(path, image):
     image = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
     with atomic_path(path) as partial:
         PIL.Image.fromarray(image).save(partial, format="PNG")
+
+
+def write_gif(path, frames, seconds=0.2):
+    """Writes an animation that repeats, atomically, as GIF.
+
+    Args:
+      path: the file.
+      frames: uint8 `[height, width, 3]` each, all of one size.
+      seconds: how long each is shown.
+    """
+    first, *rest = [PIL.Image.fromarray(frame) for frame in frames]
+    with atomic_path(path) as partial:
+        first.save(
+            partial,
+            format="GIF",
+            save_all=True,
+            append_images=rest,
+            duration=round(1000 * seconds),
+            loop=0,
+        )
+
+
+def curve(values, done=None, size=256):
+    """A line through `values`, as an image for `labelled_columns`.
+
+    Args:
+      values: `[n]`; the lowest and the highest are written beside the line.
+      done: index of the value to mark; what comes after it is drawn in gray. None: the last.
+      size: side of the image in pixels.
+    Returns:
+      float32 `[1, size, size, 3]` in [0, 1].
+    """
+    values = np.asarray(values, np.float64)
+    done = len(values) - 1 if done is None else done
+    low, high = values.min(), values.max()
+    across = np.linspace(0.05, 0.95, len(values)) * size
+    down = (0.9 - 0.8 * (values - low) / max(high - low, 1e-12)) * size
+    points = list(zip(across, down))
+    picture = PIL.Image.new("RGB", (size, size), "white")
+    draw = PIL.ImageDraw.Draw(picture)
+    draw.line(points, fill="silver")
+    draw.line(points[: done + 1], fill="black", width=2)
+    x, y = points[done]
+    draw.ellipse([x - 3, y - 3, x + 3, y + 3], fill="red")
+    draw.text((0.6 * size, 2), f"{high:.4g}", fill="black")
+    draw.text((2, size - 14), f"{low:.4g}", fill="black")
+    return as_images(np.asarray(picture))
 
 
 def grid(images, columns, gap=2):

@@ -109,10 +109,10 @@ class Objective:
         self.priors = tuple((weight, term) for weight, term in priors if weight)
 
     @classmethod
-    def of_prior(cls, prior, data, weight):
-        """The paper's objective for a `GanPrior`; `weight` is lambda."""
-        terms = Realism(prior.logits), LatentTerm(prior.latent)
-        return cls(prior.generate, data, [(weight, term) for term in terms])
+    def of_prior(cls, prior, data, weight, terms=()):
+        """The paper's objective for a `GanPrior`; `weight` is lambda, `terms` are added to it."""
+        own = Realism(prior.logits), LatentTerm(prior.latent)
+        return cls(prior.generate, data, [*((weight, term) for term in own), *terms])
 
     def __call__(self, z, observed, **conditions):
         images = self.generate(z)

@@ -4,6 +4,7 @@ On disk a prior is one folder:
 
     model.json    what the networks are, the latent law, the crop, how it was trained
     weights.npz   their weights in order, float16 (DCGAN networks; loads on Keras 2 and 3)
+    residual.npz  those of the network of nu, where one was trained (tfgpr.residual)
     *.keras       the networks, where they are not tfgpr's DCGAN (one Keras version only)
 """
 
@@ -22,7 +23,9 @@ from tfgpr import networks, precision
 from tfgpr.errors import InputError
 from tfgpr.files import atomic_folder, atomic_path, write_json
 from tfgpr.folding import Folded
+from tfgpr.gan import recompute_batch_norm
 from tfgpr.images import FACE_CROP
+from tfgpr.residual import Residual
 from tfgpr.version import __version__
 
 FORMAT = 1
@@ -32,6 +35,11 @@ _NETWORKS = ("generator", "discriminator")
 
 class GanPrior:
     """A generative prior over images, with the public range [0, 1] on the outside.
+
+        prior = tfgpr.load_prior()                    # the shipped one, or a folder's
+        prior.sample(4)                               # [4, 64, 64, 3] in [0, 1]
+        prior = tfgpr.GanPrior.from_gan(gan)          # a trained tfgpr.GAN
+        prior = tfgpr.GanPrior(generator, discriminator, tfgpr.latent.Gaussian(64), crop=None)
 
     Args:
       generator: Keras model, z `[batch, latent.dim]` -> images `[batch, size, size, 3]` in
@@ -43,11 +51,15 @@ class GanPrior:
       architecture: `{"generator": arguments, "discriminator": arguments}` of
         `tfgpr.networks`' DCGAN functions, or None for other Keras models.
       training: any JSON value that tells how the weights came to be.
+
+    Attributes:
+      residual: a `tfgpr.residual.Residual`, the prior of what G cannot draw, or None.
     """
 
     def __init__(
         self, generator, discriminator, latent, crop=FACE_CROP, architecture=None, training=None
     ):
+        self.residual = None
         self.generator = generator
         self.discriminator = discriminator
         self.latent = latent
@@ -84,6 +96,19 @@ class GanPrior:
             {"generator": dict(generator), "discriminator": dict(discriminator)},
             training,
         )
+
+    @classmethod
+    def from_gan(cls, gan, crop=FACE_CROP, architecture=None, training=None, batches=20):
+        """The prior that a `tfgpr.GAN` has learned: its averaged generator and D.
+
+        Args:
+          gan: a `GAN`. The batch norm of its averaged generator is brought up to date.
+          crop, architecture, training: as in the constructor.
+          batches: how many batches of draws the batch norm's statistics are taken from.
+        """
+        recompute_batch_norm(gan.ema_generator, gan.latent, batches)
+        generator, discriminator = gan.ema_generator, gan.discriminator
+        return cls(generator, discriminator, gan.latent, crop, architecture, training)
 
     @property
     def image_size(self):
@@ -127,13 +152,15 @@ class GanPrior:
         folder = pathlib.Path(folder)
         if self.architecture:
             names = ["weights.npz"]
-            with atomic_path(folder / names[0]) as partial, open(partial, "wb") as file:
-                np.savez(file, **self._float16_weights())
+            _save_float16(folder / names[0], {name: getattr(self, name) for name in _NETWORKS})
         else:
             names = [f"{name}.keras" for name in _NETWORKS]
             for name, file in zip(_NETWORKS, names):
                 with atomic_path(folder / file) as partial:
                     getattr(self, name).save(partial)
+        if self.residual:
+            names.append("residual.npz")
+            _save_float16(folder / names[-1], {"residual": self.residual.network})
         description = {
             "format": FORMAT,
             "tfgpr": __version__,
@@ -145,14 +172,12 @@ class GanPrior:
             "sha256": {name: _sha256(folder / name) for name in names},
             "training": self.training,
         }
+        if self.residual:
+            description["residual"] = {
+                "architecture": self.residual.architecture,
+                "training": self.residual.training,
+            }
         write_json(folder / "model.json", description)
-
-    def _float16_weights(self):
-        return {
-            f"{name}/{index:03d}": weight.astype(np.float16)
-            for name in _NETWORKS
-            for index, weight in enumerate(getattr(self, name).get_weights())
-        }
 
     @classmethod
     def load(cls, path, dtype="auto"):
@@ -169,28 +194,25 @@ class GanPrior:
         description = _read_description(path)
         crop, training = description["crop"], description["training"]
         latent = description["latent"]
-        if not description["architecture"]:
+        if description["architecture"]:
+            prior = cls.dcgan(
+                **description["architecture"],
+                latent_law=latent["law"],
+                crop=crop,
+                dtype=dtype,
+                training=training,
+            )
+            pair = {name: getattr(prior, name) for name in _NETWORKS}
+            _load_weights(path / "weights.npz", pair)
+        else:
             pair = [keras.models.load_model(path / f"{name}.keras") for name in _NETWORKS]
             law = latent_laws.LAWS[latent["law"]](latent["dim"])
-            return cls(*pair, law, crop, None, training)
-        prior = cls.dcgan(
-            **description["architecture"],
-            latent_law=latent["law"],
-            crop=crop,
-            dtype=dtype,
-            training=training,
-        )
-        try:
-            with np.load(path / "weights.npz") as stored:
-                for name in _NETWORKS:
-                    keys = sorted(key for key in stored.files if key.startswith(name))
-                    weights = [stored[key].astype(np.float32) for key in keys]
-                    getattr(prior, name).set_weights(weights)
-        except (ValueError, zipfile.BadZipFile) as error:
-            raise InputError(
-                f"Expected weights of the networks that {path}/model.json describes. "
-                f"Received: others ({error}); train or copy the prior again."
-            ) from error
+            prior = cls(*pair, law, crop, None, training)
+        if "residual" in description:
+            prior.residual = Residual.untrained(
+                **description["residual"], dtype=precision.resolve(dtype)
+            )
+            _load_weights(path / "residual.npz", {"residual": prior.residual.network})
         return prior
 
 
@@ -207,6 +229,29 @@ def load_prior(path=None, dtype="auto"):
       InputError: the folder is absent, incomplete, damaged, or of another format.
     """
     return GanPrior.load(SHIPPED if path is None else path, dtype)
+
+
+def _save_float16(path, networks):
+    weights = {
+        f"{name}/{index:03d}": weight.astype(np.float16)
+        for name, network in networks.items()
+        for index, weight in enumerate(network.get_weights())
+    }
+    with atomic_path(path) as partial, open(partial, "wb") as file:
+        np.savez(file, **weights)
+
+
+def _load_weights(path, networks):
+    try:
+        with np.load(path) as stored:
+            for name, network in networks.items():
+                keys = sorted(key for key in stored.files if key.startswith(name))
+                network.set_weights([stored[key].astype(np.float32) for key in keys])
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"Expected weights of the networks that {path.parent}/model.json describes. "
+            f"Received: others ({error}); train or copy the prior again."
+        ) from error
 
 
 def _sha256(path):

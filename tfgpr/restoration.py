@@ -3,14 +3,14 @@
 """
 
 import dataclasses
+import functools
 from typing import Any
 
-import numpy as np
 import PIL.Image
 import tensorflow as tf
 
 from tfgpr.errors import InputError
-from tfgpr.images import as_images, labelled_columns
+from tfgpr.images import labelled_columns
 from tfgpr.initialization import Screened
 from tfgpr.objective import DataFidelity, Objective
 from tfgpr.optimizers import Adam
@@ -47,6 +47,11 @@ def _require_count(name, value):
 class Method:
     """How the latent space is searched.
 
+        method = tfgpr.tasks.denoising().default                   # what is recommended
+        method = method.with_iterations(500)
+        method = dataclasses.replace(method, starts=4, weight=1.0)
+        method = tfgpr.Method(tfgpr.optimizers.Adam(0.1), iterations=500)
+
     Attributes:
       optimizer: an update rule of `tfgpr.optimizers`.
       iterations: steps of the optimizer.
@@ -55,6 +60,12 @@ class Method:
       weight: lambda of the prior's terms, relative to a sum over measurements in [0, 1].
       p: norm of the data term, 1 or 2.
       importance_window: see `tfgpr.objective.DataFidelity`.
+      residual: add nu, what the generator cannot draw, where the prior has learned it and the
+        task says what it has evidence of; see `tfgpr.residual`.
+      terms: further terms of the objective, pairs `(weight, term)` with
+        `term(z, images) -> [batch]`; see `tfgpr.objective`.
+    Raises:
+      InputError: `iterations` or `starts` is not a whole number from 1 on.
     """
 
     optimizer: Any = Adam(0.1)
@@ -64,6 +75,8 @@ class Method:
     weight: float = 0.0
     p: int = 1
     importance_window: int | None = None
+    residual: bool = True
+    terms: tuple = ()
 
     def __post_init__(self):
         for name in ("iterations", "starts"):
@@ -82,12 +95,12 @@ class Restoration:
     """What a restoration found; NumPy arrays from `Restorer`, tensors inside a graph.
 
     Attributes:
-      latent: the best z, `[batch, dim]`.
+      latent: the best z, `[batch, dim]`; `prior.generate(latent)` is `generated`.
       loss: its objective, `[batch]`.
       trace: the objective at each iterate of the kept start, `[steps + 1, batch]`.
       generated: G(z), `[batch, height, width, 3]` in [0, 1].
-      images: the restored images: G(z) made consistent with y.
-      observed: y.
+      images: the restored images, as large: G(z) + nu made consistent with y.
+      observed: y as the search saw it, in the shape that the operator gives.
       samples: with `num_samples=K`, K restorations of each image from different starts,
         `[batch, K, height, width, 3]`; `images` has the one with the lowest loss.
       spread: how far the samples differ, `[batch, height, width]`: their standard deviation
@@ -110,7 +123,9 @@ class Restoration:
           originals: clean images for a last column, where they are known.
           rows: only so many images; None: all.
         """
-        columns = {"observed": self.observed, "G(z)": self.generated, "restored": self.images}
+        columns = {"G(z)": self.generated, "restored": self.images}
+        if self.observed.ndim == 4 and self.observed.shape[-1] in (1, 3):  # else it is no image
+            columns = {"observed": self.observed, **columns}
         if originals is not None:
             columns["original"] = originals
         return {label: images[:rows] for label, images in columns.items()}
@@ -149,7 +164,7 @@ class _Problem:
 
     def bound(self, prior, z, observed, conditions):
         """The objective of z alone, y and its conditions repeated for every search."""
-        objective = Objective.of_prior(prior, self.data, self.method.weight)
+        objective = Objective.of_prior(prior, self.data, self.method.weight, self.method.terms)
         observed, conditions = _repeated(_per_image(z, observed), observed, conditions)
         return lambda z: objective(z, observed, **conditions)
 
@@ -169,7 +184,8 @@ class _Problem:
         samples = _per_image(z, observed)
         generated = prior.generate(z)
         each, given = _repeated(samples, observed, conditions)
-        images = self.task.consistency(generated, each, **given)
+        complete = self._complete(generated, each, given)
+        images = self.task.consistency(complete, each, **given)
         best, loss = _lowest(loss, samples)
         images_of = tf.reshape(images, tf.concat([[-1, samples], tf.shape(images)[1:]], axis=0))
         variance = tf.math.reduce_variance(images_of, axis=1)
@@ -182,6 +198,13 @@ class _Problem:
             "samples": images_of,
             "spread": tf.sqrt(tf.reduce_mean(variance, axis=-1)),
         }
+
+    def _complete(self, generated, observed, conditions):
+        """G(z) + nu."""
+        evidence = self.task.evidence
+        if not self.method.residual or evidence is None or self.prior.residual is None:
+            return generated
+        return self.prior.residual(evidence(generated, observed, **conditions), generated)
 
 
 def _per_image(z, observed):
@@ -234,17 +257,29 @@ def restore(prior, task, observed, method=None, seed=0, num_samples=1, **conditi
 class Restorer:
     """Restores images of one task with one prior.
 
+        face = tfgpr.example_face()               # [1, 64, 64, 3], float32 in [0, 1]
+        known = tfgpr.tasks.center_hole(64)       # [1, 64, 64, 1]: 1 observed, 0 in the hole
         restorer = tfgpr.Restorer(tfgpr.load_prior(), tfgpr.tasks.inpainting())
-        result = restorer.restore(observed, known=known)
-        result.plot()
+        result = restorer.restore(face * known, known=known)
+        result.images                             # [1, 64, 64, 3]; see tfgpr.Restoration
+        result.plot(originals=face)               # a PIL.Image
+
+    `known` is for inpainting; the other tasks need the observation alone. Fewer iterations
+    are a rougher, faster answer: `Restorer(prior, task, task.default.with_iterations(50))`.
+    Restore many images as one batch, and reuse the `Restorer`: its first call compiles.
 
     Or step by step: `start`, then `step` as often as wanted, then `result`. `restorer.z`
     holds the latents in between, `[batch * num_samples * starts, dim]` (those of an image one
     after the other); it can be read, and assigned to move the search.
 
+        restorer.start(face * known, known=known)
+        losses = restorer.step(20)                # [20, batch * starts]
+        result = restorer.result()                # the best so far; `step` may go on
+
     Args:
-      prior: a `GanPrior`.
-      task: a task of `tfgpr.tasks`, such as `tfgpr.tasks.inpainting()`.
+      prior: a `GanPrior`: `tfgpr.load_prior()`, or one that you trained.
+      task: a task of `tfgpr.tasks`, such as `tfgpr.tasks.inpainting()`, or one of your own
+        operator: `tfgpr.tasks.custom`.
       method: a `Method`; None: the task's default. `task.paper` is the published one.
       seed: of the starts. The same start is used whatever else is in the batch.
     """
@@ -279,7 +314,9 @@ class Restorer:
         steps = tf.TensorSpec([], tf.int32)
 
         def compiled(function, *signature):
-            return tf.function(function, input_signature=signature)
+            # A partial of its own: TensorFlow takes the methods of several restorers for one
+            # function, and warns that it is traced too often.
+            return tf.function(functools.partial(function), input_signature=signature)
 
         seeds = tf.TensorSpec([None], tf.int64)
         self._start = compiled(self._problem.start, observed, conditions, seeds)
@@ -351,15 +388,3 @@ class Restorer:
     def _require_start(self):
         if self._search is None:
             raise InputError("Nothing is being restored: call start(observed) or restore first.")
-
-
-def as_measurements(array, shape, low=0.0, high=1.0):
-    """Checks y against the shape `[*shape]` of one observation; returns a float32 tensor."""
-    array = np.asarray(array)
-    expected = "x".join(map(str, shape))
-    if array.shape[-3:] != tuple(shape):
-        raise InputError(
-            f"Expected observations of shape [batch, {expected}]. Received: shape "
-            f"{array.shape}; crop or resize them."
-        )
-    return tf.constant(as_images(array, "observations", low=low, high=high))

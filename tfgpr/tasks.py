@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgpr import consistency
+from tfgpr import consistency, residual
 from tfgpr.corruptions import Corruption
 from tfgpr.errors import InputError
-from tfgpr.images import as_images
+from tfgpr.images import as_images, as_values
 from tfgpr.initialization import ClippedNormal, Screened
 from tfgpr.operators import (
     Downsample,
@@ -33,12 +33,16 @@ from tfgpr.operators import (
     Value,
 )
 from tfgpr.optimizers import Adam, NesterovMomentum
-from tfgpr.restoration import Method, as_measurements
+from tfgpr.restoration import Method
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One inverse problem.
+    """One inverse problem. `tfgpr.tasks.custom` makes one of any operator.
+
+        task = tfgpr.tasks.denoising(noise_stddev=0.2)
+        observed = task.corruption(clean, seed=1)
+        restorer = tfgpr.Restorer(tfgpr.load_prior(), task)
 
     Attributes:
       name: of the task, as in `--task`.
@@ -48,6 +52,8 @@ class Task:
       default: the `Method` that tfgpr recommends.
       paper: the published `Method`.
       observed_range: values that an observation may have.
+      evidence: what y says of each pixel, `(generated, observed, **conditions)` ->
+        `tfgpr.residual.Evidence`; None: nothing is added to G(z).
     """
 
     name: str
@@ -57,6 +63,7 @@ class Task:
     default: Method
     paper: Method
     observed_range: tuple[float, float] = (0.0, 1.0)
+    evidence: Callable | None = None
 
     def measured_shape(self, image_shape):
         """Shape of one observation of an image of `image_shape`."""
@@ -65,9 +72,10 @@ class Task:
 
     def hide(self, observed, **conditions):
         """y with what was not observed set to zero, so that nobody can read it."""
-        if "known" in conditions:
-            return tf.where(conditions["known"] > 0.5, observed, 0.0)
-        return observed
+        known = conditions.get("known")
+        if known is None or observed.shape[1:3] != known.shape[1:3]:  # measured after the mask
+            return observed
+        return tf.where(known > 0.5, observed, 0.0)
 
     def check(self, observed, image_shape, **conditions):
         """Checks an observation and its conditions; returns them as float32 tensors.
@@ -82,12 +90,25 @@ class Task:
                 f"{', '.join(sorted(conditions)) or 'none'}."
             )
         shape = self.measured_shape(image_shape)
-        observed = as_measurements(observed, shape, *self.observed_range)
+        observed = _as_measurements(observed, shape, *self.observed_range)
         checked = {
             name: _check_mask(value, name, len(observed), image_shape)
             for name, value in conditions.items()
         }
         return self.hide(observed, **checked), checked
+
+
+def _as_measurements(array, shape, low=0.0, high=1.0):
+    """Checks y against the shape `[*shape]` of one observation; returns a float32 tensor."""
+    array = np.asarray(array)
+    expected = "x".join(map(str, shape))
+    batched = array[None] if array.ndim == len(shape) else array
+    if batched.shape[1:] != tuple(shape) or not batched.size:
+        raise InputError(
+            f"Expected observations of shape [batch, {expected}]. Received: shape "
+            f"{array.shape}; crop or resize them."
+        )
+    return tf.constant(as_values(batched, "observations", low, high))
 
 
 def _check_mask(mask, name, batch, image_shape):
@@ -139,11 +160,12 @@ def _paper(learning_rate, weight, **settings):
         iterations=1500,
         initialization=ClippedNormal(),
         weight=weight,
+        residual=False,
         **settings,
     )
 
 
-def _default(weight, iterations=200, starts=2, **settings):
+def _default(weight, iterations=80, starts=1, **settings):
     return Method(
         optimizer=Adam(0.1, beta_2=0.9, decay_steps=iterations),
         iterations=iterations,
@@ -164,6 +186,7 @@ def inpainting():
         consistency.poisson_blend,
         default=_default(30.0),
         paper=_paper(0.02, 0.05, importance_window=7),
+        evidence=residual.known_pixels,
     )
 
 
@@ -181,6 +204,7 @@ def colorization(value=False):
         consistency.scale_value if value else consistency.shift_luma,
         default=_default(0.0),
         paper=_paper(0.02, 0.05),
+        evidence=None if value else residual.known_luma,
     )
 
 
@@ -199,6 +223,7 @@ def super_resolution(factor=4, method="bicubic"):
         default=_default(0.0),
         paper=_paper(0.0032, 0.0003),
         observed_range=(-0.25, 1.25),  # bicubic overshoots at edges
+        evidence=residual.LowFrequencies(operator, factor),
     )
 
 
@@ -217,6 +242,7 @@ def denoising(noise_stddev=0.1):
         default=_default(0.0, p=2),
         paper=_paper(0.0002, 0.015),
         observed_range=(-1.0, 2.0),
+        evidence=residual.Noisy(noise_stddev),
     )
 
 
@@ -233,7 +259,44 @@ def dequantization(steps=4):
         consistency.ClipToCell(steps),
         default=_default(0.0, p=2),
         paper=_paper(0.0002, 0.0005),
+        evidence=residual.Noisy(residual.quantization_stddev(steps)),
     )
+
+
+def custom(
+    name, operator, noise_stddev=0.0, consistency=None, method=None, observed_range=(0.0, 1.0)
+):
+    """A task of your own: any operator, such as a Keras layer that you wrote.
+
+        task = tfgpr.tasks.custom("deblurring", tfgpr.operators.GaussianBlur(2.0))
+
+    Args:
+      name: of the task, any word.
+      operator: A, a `tfgpr.operators.Operator`.
+      noise_stddev: standard deviation of the noise in y, in the units of y.
+      consistency: what the answer is owed, see `tfgpr.consistency`; None: `LeastChange` for a
+        linear operator without noise, else `keep`.
+      method: a `tfgpr.Method`; None: as for the paper's tasks, p = 2 where there is noise.
+      observed_range: values that an observation may have; others are refused.
+    Returns:
+      A `Task`.
+    """
+    if consistency is None:
+        consistency = _owed(operator, noise_stddev)
+    return Task(
+        name,
+        operator,
+        Corruption(operator, noise_stddev),
+        consistency,
+        default=method or _default(0.0, p=2 if noise_stddev else 1),
+        paper=_paper(0.02, 0.05),
+        observed_range=observed_range,
+    )
+
+
+def _owed(operator, noise_stddev):
+    exact = operator.linear and not noise_stddev
+    return consistency.LeastChange(operator) if exact else consistency.keep
 
 
 TASKS = {

@@ -26,7 +26,7 @@ import tensorflow as tf
 from tfgpr import precision
 from tfgpr.errors import InputError
 from tfgpr.files import require_free, write_json
-from tfgpr.gan import GAN, recompute_batch_norm
+from tfgpr.gan import GAN
 from tfgpr.images import FACE_CROP, grid, write_png
 from tfgpr.prior import GanPrior
 from tfgpr.training_state import load_state, save_state
@@ -243,14 +243,12 @@ class _Run(keras.callbacks.Callback):
 
     def save_prior(self, batches=20):
         steps = int(self.gan.steps.numpy())
-        recompute_batch_norm(self.gan.ema_generator, self.gan.latent, batches)
-        averaged = GanPrior(
-            self.gan.ema_generator,
-            self.gan.discriminator,
-            self.gan.latent,
+        averaged = GanPrior.from_gan(
+            self.gan,
             self.prior.crop,
             self.prior.architecture,
             {**self.prior.training, "steps": steps},
+            batches,
         )
         averaged.write(self.model_dir)
         return averaged

@@ -17,7 +17,7 @@ WARMUP = pathlib.PurePath("assets.extra", "tf_serving_warmup_requests")
 
 
 def export_savedmodel(
-    prior, base, version=None, iterations=None, default_task="inpainting", seed=0, tasks=None
+    prior, base, version=None, iterations=None, default_task=None, seed=0, tasks=None
 ):
     """Exports the restoration of every task with `prior` as one version.
 
@@ -30,7 +30,8 @@ def export_savedmodel(
       base: folder of all versions of this model.
       version: a whole number; None: the next free one.
       iterations: of every task's search; None: each task's default.
-      default_task: name of the task that the signature `serving_default` restores.
+      default_task: name of the task that the signature `serving_default` restores; None: the
+        first.
       seed: of the starts.
       tasks: tasks of `tfgpr.tasks`; None: the paper's five with their default settings.
     Returns:
@@ -40,6 +41,7 @@ def export_savedmodel(
     """
     tasks = tasks or [make() for make in all_tasks.TASKS.values()]
     names = [task.name for task in tasks]
+    default_task = default_task or names[0]
     if default_task not in names:
         raise InputError(f"Expected a default task in {names}. Received: {default_task!r}.")
     methods = {task.name: task.default for task in tasks}
@@ -90,13 +92,12 @@ def _write_warmup(path, prior, tasks, default_task):
     path.parent.mkdir(parents=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for task in tasks:
-            inputs = {
-                name: _example(name, spec.shape[1:])
-                for name, spec in modules.input_specs(prior, task).items()
-            }
-            encoded = {f"{name}_bytes": _png(image) for name, image in inputs.items()}
+            specs = modules.input_specs(prior, task)
+            inputs = {name: _example(name, spec.shape[1:]) for name, spec in specs.items()}
             writer.write(_prediction_log(task.name, inputs))
-            writer.write(_prediction_log(task.name + modules.PNG, encoded))
+            if modules.are_pictures(specs):
+                encoded = {f"{name}_bytes": _png(image) for name, image in inputs.items()}
+                writer.write(_prediction_log(task.name + modules.PNG, encoded))
             if task.name == default_task:
                 writer.write(_prediction_log(modules.DEFAULT, inputs))
 

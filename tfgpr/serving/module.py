@@ -9,7 +9,8 @@ A signature `<task>` takes `observed` (and `known`, for inpainting) as float32 a
 
 `<task>_png` takes `observed_bytes` and `known_bytes`, `[batch]` strings that are PNG files,
 and gives `restored_bytes` and `generated_bytes` the same way; REST sends what is called
-`*_bytes` as base64. Eight bits hold 0..1 only: what a noisy observation has beyond is lost.
+`*_bytes` as base64. Eight bits hold 0..1 only: what a noisy observation has beyond is lost. A
+task whose measurements are no pictures has no such signature.
 
 Each signature is a pure function of its inputs: it holds no variable but the networks'
 weights, and no row of a batch looks at another. Inputs are checked in the graph; a bad one
@@ -45,6 +46,8 @@ def build(prior, tasks, methods, default_task, seed=0):
         specs = input_specs(prior, task)
         function = _restoration(prior, task, methods[task.name], seed, specs)
         signatures[task.name] = function.get_concrete_function(**specs)
+        if not are_pictures(specs):
+            continue
         encoded = {
             f"{name}_bytes": tf.TensorSpec([None], tf.string, f"{name}_bytes") for name in specs
         }
@@ -56,6 +59,11 @@ def build(prior, tasks, methods, default_task, seed=0):
     read = {id(variable): variable for each in signatures.values() for variable in each.variables}
     module.weights = list(read.values())
     return module, signatures
+
+
+def are_pictures(specs):
+    """Whether every input can be a PNG file, gray or RGB."""
+    return all(spec.shape.rank == 4 and spec.shape[-1] in (1, 3) for spec in specs.values())
 
 
 def input_specs(prior, task):

@@ -1,0 +1,83 @@
+"""Tasks of your own operators: measurements of any shape, masks before them, further terms."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfgpr
+from tfgpr import operators, serving
+from tfgpr.errors import InputError
+
+
+class RowMeans(operators.Operator):
+    """`[batch, height]`."""
+
+    def call(self, images):
+        return tf.reduce_mean(images, axis=[2, 3])
+
+
+def test_measurements_need_not_be_images(tiny_prior):
+    clean = tiny_prior.sample(3, seed=1).numpy()
+    task = tfgpr.tasks.custom("row_means", RowMeans())
+    assert task.measured_shape((32, 32, 3)) == (32,)
+    method = task.default.with_iterations(3)
+    restorer = tfgpr.Restorer(tiny_prior, task, method)
+    result = restorer.restore(clean.mean(axis=(2, 3)))
+    inside = (result.images > 0).all() and (result.images < 1).all()
+    assert not inside or np.allclose(result.images.mean(axis=(2, 3)), result.observed, atol=1e-4)
+    alone = restorer.restore(clean[1].mean(axis=(1, 2)))
+    np.testing.assert_allclose(alone.images, result.images[1:2], atol=1e-4)
+    picture = np.asarray(result.plot(originals=clean))
+    assert picture.shape[1] == 3 * 66 + 2, "means are no picture: G(z), restored, original"
+    for bad in (np.zeros((2, 31)), np.zeros((2, 32, 1)), np.zeros((0, 32)), np.full(32, 7.0)):
+        with pytest.raises(InputError, match="Expected observations"):
+            restorer.restore(bad)
+
+
+def test_a_mask_before_a_smaller_measurement(tiny_prior):
+    clean = tiny_prior.sample(2, seed=1).numpy()
+    operator = operators.Compose([operators.Inpainting(), operators.Downsample(2, "box")])
+    task = tfgpr.tasks.custom("masked_and_small", operator)
+    known = tfgpr.tasks.center_hole(32)
+    observed = task.corruption(clean, known=known).numpy()
+    small = (clean * known).reshape(2, 16, 2, 16, 2, 3).mean(axis=(2, 4))
+    np.testing.assert_allclose(observed, small, atol=1e-5)
+    restorer = tfgpr.Restorer(tiny_prior, task, task.default.with_iterations(3))
+    result = restorer.restore(observed, known=known)
+    np.testing.assert_array_equal(result.observed, observed)
+
+
+def test_noise_or_a_nonlinear_operator_keeps_what_was_drawn(tiny_prior):
+    for task in (
+        tfgpr.tasks.custom("noisy", operators.Identity(), 0.1, observed_range=(-1, 2)),
+        tfgpr.tasks.custom("coarse", operators.Quantize(4)),
+    ):
+        method = task.default.with_iterations(2)
+        observed = task.corruption(tiny_prior.sample(1, seed=2))
+        result = tfgpr.Restorer(tiny_prior, task, method).restore(observed)
+        np.testing.assert_array_equal(result.images, result.generated)
+
+
+def test_a_further_term_pulls_the_search(tiny_prior):
+    target = np.linspace(-0.5, 0.5, 6, dtype=np.float32)
+
+    def near(z, images):
+        del images
+        return tf.reduce_sum((z - target) ** 2, axis=1)
+
+    task = tfgpr.tasks.denoising()
+    method = dataclasses.replace(task.default.with_iterations(150), terms=((1e6, near),))
+    result = tfgpr.Restorer(tiny_prior, task, method).restore(tiny_prior.sample(1, seed=3))
+    np.testing.assert_allclose(result.latent[0], target, atol=0.02)
+
+
+def test_an_export_of_one_task_needs_no_name_for_the_default(tiny_prior, tmp_path):
+    task = tfgpr.tasks.custom("row_means", RowMeans())
+    path = serving.export_savedmodel(tiny_prior, tmp_path, tasks=[task], iterations=3)
+    loaded = tf.saved_model.load(str(path)).signatures
+    observed = tiny_prior.sample(1, seed=1).numpy().mean(axis=(2, 3))
+    served = loaded["serving_default"](observed=tf.constant(observed))["restored"].numpy()
+    restorer = tfgpr.Restorer(tiny_prior, task, task.default.with_iterations(3))
+    np.testing.assert_allclose(served, restorer.restore(observed).images, atol=1e-4)

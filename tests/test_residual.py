@@ -1,0 +1,166 @@
+"""nu: what y says of x, the network that learns the rest, and where it enters."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfgpr
+from tfgpr import residual, residual_training, tasks
+from tfgpr.errors import InputError
+from tfgpr.operators import Downsample, Luma
+from tfgpr.prior import load_prior
+from tfgpr.residual import Residual
+
+LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def images(rng, count=3, size=32):
+    return rng.random((count, size, size, 3), np.float32)
+
+
+def test_evidence_of_known_pixels_is_y_there_and_the_drawing_in_the_hole(rng):
+    x, drawn = images(rng), images(rng)
+    known = (rng.random((3, 32, 32, 1)) < 0.5).astype(np.float32)
+    found = residual.known_pixels(drawn, x * known, known)
+    np.testing.assert_array_equal(found.images, np.where(known > 0, x, drawn))
+    for channel, expected in enumerate((1 - known, 1 - known, 0 * known)):
+        np.testing.assert_array_equal(found.uncertainty[..., channel : channel + 1], expected)
+
+
+def test_evidence_of_luma_has_that_luma_and_the_color_of_the_drawing(rng):
+    x, drawn = images(rng), images(rng)
+    found = residual.known_luma(drawn, Luma()(x))
+    np.testing.assert_allclose(found.images.numpy() @ LUMA, x @ LUMA, atol=1e-6)
+    color = np.asarray(found.images) - np.asarray(found.images)[..., :1]
+    np.testing.assert_allclose(color, drawn - drawn[..., :1], atol=1e-6)
+
+
+def test_evidence_of_low_frequencies_is_the_nearest_image_with_them(rng):
+    """By least squares on the whole matrix of A, one channel of 16x16 pixels."""
+    operator = Downsample(4)
+    x, drawn = rng.random((1, 16, 16, 3), np.float32), rng.random((1, 16, 16, 3), np.float32)
+    found = residual.LowFrequencies(operator, 4)(drawn, operator(x)).images
+    matrix = np.kron(operator.matrix(16), operator.matrix(16))
+    for channel in range(3):
+        missing = matrix @ (x - drawn)[0, ..., channel].ravel()
+        step = np.linalg.lstsq(matrix, missing, rcond=None)[0]
+        expected = drawn[0, ..., channel].ravel() + step
+        np.testing.assert_allclose(np.ravel(found[0, ..., channel]), expected, atol=1e-4)
+
+
+def test_quantization_errors_have_the_stated_deviation(rng):
+    x = rng.random(200_000)
+    for steps in (2, 4, 16):
+        error = np.round(x * steps) / steps - x
+        assert residual.quantization_stddev(steps) == pytest.approx(error.std(), rel=0.02)
+
+
+@pytest.mark.parametrize("name", tasks.TASKS)
+def test_an_untrained_network_leaves_the_evidence_as_it_is(tiny_prior, rng, name):
+    task = tasks.TASKS[name]()
+    x = images(rng)
+    given = {"known": np.repeat(tasks.center_hole(32), 3, axis=0)}
+    given = {key: given[key] for key in task.operator.conditions}
+    observed = task.corruption(x, **given).numpy()
+    plain = tfgpr.Restorer(tiny_prior, task, task.default.with_iterations(2))
+    before = plain.restore(observed, **given)
+    complete = copy_with(tiny_prior, Residual.untrained({"image_size": 32, "channels": [4]}))
+    method = task.default.with_iterations(2)
+    after = tfgpr.Restorer(complete, task, method).restore(observed, **given)
+    np.testing.assert_array_equal(after.generated, before.generated)
+    evidence = task.evidence(before.generated, observed, **given).images
+    expected = task.consistency(evidence, observed, **given)
+    np.testing.assert_allclose(after.images, expected, atol=1e-5)
+    without = dataclasses.replace(method, residual=False)
+    alone = tfgpr.Restorer(complete, task, without).restore(observed, **given)
+    np.testing.assert_array_equal(alone.images, before.images)
+
+
+def copy_with(prior, learned):
+    copied = tfgpr.GanPrior(prior.generator, prior.discriminator, prior.latent, prior.crop)
+    copied.architecture = prior.architecture
+    copied.residual = learned
+    return copied
+
+
+def test_an_image_is_restored_the_same_alone_and_in_a_batch(complete_prior, rng):
+    task = tasks.denoising()
+    observed = task.corruption(images(rng)).numpy()
+    restorer = tfgpr.Restorer(complete_prior, task, task.default.with_iterations(3))
+    together = restorer.restore(observed).images
+    for row in range(3):
+        alone = restorer.restore(observed[row : row + 1]).images
+        np.testing.assert_allclose(alone[0], together[row], atol=2e-5)
+
+
+def test_nu_is_saved_with_the_prior(complete_prior, rng, tmp_path):
+    complete_prior.save(tmp_path / "prior")
+    read = load_prior(tmp_path / "prior", "float32")
+    drawn, x = tf.constant(images(rng)), tf.constant(images(rng))
+    found = residual.Evidence(x, tf.zeros_like(x))
+    expected = complete_prior.residual(found, drawn)
+    assert np.abs(expected - found.images).max() > 0.05
+    np.testing.assert_allclose(read.residual(found, drawn), expected, atol=5e-3)  # float16
+
+
+def test_a_damaged_network_of_nu_is_named(complete_prior, tmp_path):
+    complete_prior.save(tmp_path / "prior")
+    (tmp_path / "prior" / "residual.npz").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"residual\.npz"):
+        load_prior(tmp_path / "prior")
+
+
+def test_masks_hide_something_and_show_something():
+    for index in range(40):
+        known = residual_training.random_mask(index, 32)
+        assert 0 < known.mean() < 1
+        np.testing.assert_array_equal(known, residual_training.random_mask(index, 32))
+
+
+@pytest.fixture
+def searched(tiny_prior, tmp_path, monkeypatch):
+    """Smooth images of one hue, which no search of the tiny prior can draw, and their z*."""
+    monkeypatch.setattr(residual_training, "CHUNK", 16)
+    slopes = np.random.default_rng(0).uniform(-0.3, 0.3, (32, 2, 1, 1))
+    down, right = np.meshgrid(np.linspace(-1, 1, 32), np.linspace(-1, 1, 32), indexing="ij")
+    gray = 0.5 + slopes[:, 0] * down + slopes[:, 1] * right
+    clean = (255 * gray[..., None] * [1.0, 0.7, 0.4] * 0.9).astype(np.uint8)
+    return clean, residual_training.search_latents(tiny_prior, clean, tmp_path / "latents")
+
+
+def test_latents_are_searched_once(tiny_prior, searched, tmp_path):
+    clean, latents = searched
+    indices = {name: found[0].tolist() for name, found in latents.items()}
+    assert indices["inpainting"] == [*range(32)]
+    assert sorted(indices["colorization"] + indices["super_resolution"]) == [*range(32)]
+    files = sorted((tmp_path / "latents").iterdir())
+    before = [file.stat().st_mtime_ns for file in files]
+    files[1].unlink()  # as if killed before the second
+    again = residual_training.search_latents(tiny_prior, clean, tmp_path / "latents")
+    assert files[0].stat().st_mtime_ns == before[0]
+    for name in latents:
+        np.testing.assert_allclose(again[name][1], latents[name][1], atol=1e-5)
+
+
+def test_training_beats_its_evidence_on_every_task(tiny_prior, searched, tmp_path):
+    clean, latents = searched
+    examples = residual_training.Examples(tiny_prior, clean, latents)
+    network = residual.residual_network(32, [8, 16])
+    _, missing = examples.batch(0)
+    evidence = -10 * residual_training.log_error(missing, tf.zeros_like(missing))
+    evidence = tf.reduce_mean(tf.reshape(evidence, [5, -1]), axis=1)
+    psnr = residual_training.fit(
+        network,
+        examples,
+        examples,
+        tmp_path / "run",
+        epochs=2,
+        steps_per_epoch=60,
+        learning_rate=1e-2,
+    )
+    assert list(psnr) == list(residual_training.NAMES)
+    for before, (name, after) in zip(evidence.numpy(), psnr.items()):
+        assert after > before + 0.5, (name, before, after)
+    assert len((tmp_path / "run" / "log.csv").read_text().splitlines()) == 3
