@@ -8,6 +8,7 @@ On disk a prior is one folder:
     *.keras       the networks, where they are not tfgpr's DCGAN (one Keras version only)
 """
 
+import copy
 import hashlib
 import json
 import pathlib
@@ -21,6 +22,7 @@ from tfgpr import health, networks, precision
 from tfgpr import latent as latent_laws
 from tfgpr.errors import InputError
 from tfgpr.files import atomic_folder, atomic_path, write_json
+from tfgpr.folding import Folded
 from tfgpr.gan import recompute_batch_norm
 from tfgpr.images import FACE_CROP
 from tfgpr.residual import Residual
@@ -120,6 +122,14 @@ class GanPrior:
     def logits(self, images):
         """The logit of D(x), `[batch]`, for images in [0, 1], in inference mode."""
         return tf.cast(self.discriminator(images * 2.0 - 1.0, training=False), tf.float32)[:, 0]
+
+    def folded(self):
+        """The same prior with its networks as `tfgpr.folding.Folded`: for the length of one
+        computation, with the weights of now."""
+        copied = copy.copy(self)
+        copied.generator = Folded(self.generator)
+        copied.discriminator = Folded(self.discriminator)
+        return copied
 
     def sample(self, count, seed=0):
         """`count` random images in [0, 1]."""

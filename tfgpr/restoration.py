@@ -148,7 +148,6 @@ class _Problem:
         self.task = task
         self.method = method
         self.data = DataFidelity(task.operator, method.p, method.importance_window)
-        self.objective = Objective.of_prior(prior, self.data, method.weight, method.terms)
 
     def start(self, observed, conditions, seeds):
         """z0 `[batch * samples * starts, dim]`: image by image, sample by sample; one seed for
@@ -163,25 +162,27 @@ class _Problem:
         z0 = tf.transpose(z0, [1, 0, 2, 3])
         return begin(tf.reshape(z0, [-1, self.prior.latent.dim]), self.method.optimizer)
 
-    def bound(self, z, observed, conditions):
+    def bound(self, prior, z, observed, conditions):
         """The objective of z alone, y and its conditions repeated for every search."""
-        objective = self.objective
+        objective = Objective.of_prior(prior, self.data, self.method.weight, self.method.terms)
         observed, conditions = _repeated(_per_image(z, observed), observed, conditions)
         return lambda z: objective(z, observed, **conditions)
 
     def advance(self, search, observed, conditions, steps):
-        objective = self.bound(search.z, observed, conditions)
+        # Folded out here: once, not in each step of the loop.
+        objective = self.bound(self.prior.folded(), search.z, observed, conditions)
         project = self.prior.latent.project
         return advance(objective, search, self.method.optimizer, steps, project)
 
     def finish(self, search, trace, observed, conditions):
-        objective = self.bound(search.z, observed, conditions)
+        prior = self.prior.folded()
+        objective = self.bound(prior, search.z, observed, conditions)
         z, loss = finish(objective, search)
         trace = tf.concat([trace, objective(search.z)[None]], axis=0)
         rows, loss = _lowest(loss, self.method.starts)
         z, trace = tf.gather(z, rows), tf.gather(trace, rows, axis=1)
         samples = _per_image(z, observed)
-        generated = self.prior.generate(z)
+        generated = prior.generate(z)
         each, given = _repeated(samples, observed, conditions)
         complete = self._complete(generated, each, given)
         images = self.task.consistency(complete, each, **given)
