@@ -114,7 +114,7 @@ def below(path, root):
     Raises:
       InputError: the path leads upwards, out of any folder.
     """
-    scheme, separator, rest = path.partition("://")
+    _, separator, rest = path.partition("://")
     name = posixpath.normpath(rest if separator else path)
     if root:
         base = posixpath.normpath(root.partition("://")[2] if "://" in root else root)
