@@ -1,5 +1,6 @@
 """Bulk restoration: what each file gets, what fails and why, and what a second run does."""
 
+import dataclasses
 import io
 import json
 import pathlib
@@ -24,8 +25,6 @@ ITERATIONS, BATCH = 3, 4
 
 
 def quick(make):
-    import dataclasses
-
     task = make()
     return dataclasses.replace(task, default=task.default.with_iterations(ITERATIONS))
 
@@ -183,7 +182,7 @@ def test_a_failing_run_raises_and_can_be_continued(first, photos, models, tmp_pa
     class Failing(handler.SavedModelHandler):
         def run_inference(self, batch, model, inference_args=None):
             if steps.TALLY["restored"] >= 2 * BATCH:
-                raise MemoryError("planted")
+                raise RuntimeError("planted")
             return super().run_inference(batch, model, inference_args)
 
     with monkeypatch.context() as patch:

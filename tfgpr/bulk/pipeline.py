@@ -12,22 +12,29 @@ moment only a few batches of images are in memory, and a killed run has lost onl
 import contextlib
 import hashlib
 import json
-import posixpath
 import threading
 import time
 
 import apache_beam as beam
-from apache_beam.io import fileio
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from tfgpr.bulk import handler, storage
-from tfgpr.bulk.steps import DONE, FAILED, NAMESPACE, TALLY, Name, Prepare, Separate, Work, Write
-from tfgpr.bulk.steps import WriteLines as Lines
+from tfgpr.bulk import handler, inputs, storage
+from tfgpr.bulk.steps import (
+    DONE,
+    FAILED,
+    NAMESPACE,
+    TALLY,
+    Name,
+    Prepare,
+    Separate,
+    Work,
+    Write,
+    WriteLines,
+)
 from tfgpr.errors import InputError
 from tfgpr.images import EXTENSIONS
-from tfgpr.observations import read_mask
 
 # What DirectRunner runs a batch pipeline on; by its own name it fetches no other engine first.
 LOCAL_RUNNER = "FnApiRunner"
@@ -85,14 +92,14 @@ def restore_bulk(
         raise InputError(f"Expected numbers from 1 on. Received: {batch_size}, {shards}.")
     options = _options(flags)
     FileSystems.set_options(options)
-    listing, root = _source(source, root)
-    _require_apart(output, root)
+    listing, root = inputs.listing_of(source, root)
+    inputs.require_apart(output, root)
     folder = handler.find_version(model)
     about, digest = handler.describe(folder)
-    mask, masks = _masks(known, task)
+    mask, masks = inputs.masks_of(known, task)
     work = Work(
         task=task,
-        image_size=_image_size(about, task, folder),
+        image_size=inputs.image_size_of(about, task, folder),
         face_crop=about["prior"]["crop"],
         crop=crop,
         root=root,
@@ -139,7 +146,7 @@ def build(paths, work, restoring, shards=1):
     failed = tuple(step[FAILED] for step in steps) | "Failures" >> beam.Flatten()
     for name, rows in (("report", report), ("failed", failed)):
         path = storage.join(work.output, f"{name}.jsonl")
-        _ = rows | f"Write {name}" >> Lines(path, shards)
+        _ = rows | f"Write {name}" >> WriteLines(path, shards)
     return report, failed
 
 
@@ -167,74 +174,6 @@ def _options(flags):
 
 def _is_local(runner):
     return runner.rpartition(".")[2] in (LOCAL_RUNNER, "DirectRunner")
-
-
-def _source(source, root):
-    """The transform that lists the paths, and what they are relative to."""
-    if not source:
-        raise InputError("Expected a folder, a pattern, a list or an image. Received: nothing.")
-    if not storage.is_pattern(source) and source.endswith(".txt"):
-        storage.read(source)
-        lines = beam.io.ReadFromText(source) | "Strip" >> beam.Map(str.strip)
-        return lines | "Lines" >> beam.Filter(bool), root or ""
-    below = storage.everything_below(source)
-    if storage.first_match(below):
-        root = root or source
-        pictures = "Pictures" >> beam.Filter(storage.is_picture, source)
-        return _matching(below) | pictures, root
-    pattern = source if "/" in source else f"./{source}"
-    if not storage.first_match(pattern):
-        raise InputError(
-            f"Expected a folder, a pattern, a .txt list or an image. Received: {source}, which "
-            "is absent, or where no file is."
-        )
-    return _matching(pattern), root or storage.root_of(pattern)
-
-
-def _matching(pattern):
-    return fileio.MatchFiles(pattern) | "Path" >> beam.Map(lambda file: file.path)
-
-
-def _require_apart(output, root):
-    """Else a second run would restore the pictures of the first."""
-    if not output:
-        raise InputError("Expected a folder for the output. Received: nothing.")
-    inner, outer = (_absolute(path).rstrip("/") + "/" for path in (output, root or "/nowhere"))
-    if inner.startswith(outer):
-        raise InputError(
-            f"Expected an output outside of the input. Received: {output}, inside of {root}."
-        )
-
-
-def _absolute(path):
-    import os
-
-    return os.path.abspath(path) if storage.is_local(path) else posixpath.normpath(path)
-
-
-def _image_size(about, task, folder):
-    tasks = about.get("tasks", {})
-    if task not in tasks:
-        raise InputError(f"Expected a task of {folder}: {', '.join(tasks)}. Received: {task!r}.")
-    return about["prior"]["image_size"]
-
-
-def _masks(known, task):
-    """(content of the one mask, None), or (None, folder of masks), or twice None."""
-    if known is None:
-        if task == "inpainting":
-            raise InputError(
-                "Expected a mask with inpainting: --known=MASK.png, or a folder of them. "
-                "Received: none."
-            )
-        return None, None
-    if task != "inpainting":
-        raise InputError(f"Expected no mask with {task}. Received: {known}; leave it out.")
-    if storage.first_match(storage.everything_below(known)):
-        return None, known
-    content = storage.read(known)
-    read_mask(storage.NamedBytes(content, known))
-    return content, None
 
 
 @contextlib.contextmanager

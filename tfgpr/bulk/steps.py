@@ -236,7 +236,7 @@ class WriteLines(beam.PTransform):
             (keyed, empty)
             | beam.Flatten()
             | beam.GroupByKey()
-            | "Write" >> beam.MapTuple(_write_shard, path=self.path, shards=self.shards)
+            | "Write" >> beam.Map(_write_shard, self.path, self.shards)
         )
 
 
@@ -245,7 +245,8 @@ def _with_shard(row, shards):
     return int.from_bytes(number[:8], "big") % shards, row
 
 
-def _write_shard(shard, rows, path, shards):
+def _write_shard(group, path, shards):
+    shard, rows = group
     if shards > 1:
         stem, _, ending = path.rpartition(".")
         path = f"{stem}-{shard:05d}-of-{shards:05d}.{ending}"

@@ -87,8 +87,8 @@ def first_match(pattern):
 
 
 def everything_below(folder):
-    """The pattern of all files below a folder; what looks like a wildcard is quoted."""
-    return join(re.sub(r"([*?\[])", r"[\1]", folder), "**")
+    """A pattern of all files below a folder. Its own wildcards cannot be quoted, only widened."""
+    return join(re.sub(r"[*?\[]", "?", folder), "**")
 
 
 def root_of(pattern):
@@ -102,10 +102,11 @@ def is_pattern(path):
 
 
 def is_picture(path, root):
-    """Whether a file below `root` looks like an image: its ending, and nothing hidden."""
-    parts = below(path, root).split("/")
-    hidden = any(part.startswith(".") for part in parts)
-    return not hidden and parts[-1].lower().endswith(EXTENSIONS)
+    """Whether a file is below `root` and looks like an image: its ending, nothing hidden."""
+    name = _relative(path, root)
+    if name is None or not name.lower().endswith(EXTENSIONS):
+        return False
+    return not any(part.startswith(".") for part in name.split("/"))
 
 
 def below(path, root):
@@ -114,21 +115,27 @@ def below(path, root):
     Raises:
       InputError: the path leads upwards, out of any folder.
     """
-    _, separator, rest = path.partition("://")
-    name = posixpath.normpath(rest if separator else path)
-    if root:
-        base = posixpath.normpath(root.partition("://")[2] if "://" in root else root)
-        if base == ".":
-            base = ""
-        elif name.startswith(base.rstrip("/") + "/"):
-            name = name[len(base.rstrip("/")) + 1 :]
-    name = name.lstrip("/")
+    name = _relative(path, root) if root else None
+    name = _plain(path).lstrip("/") if name is None else name
     if name.split("/")[0] == "..":
         raise InputError(
             f"Expected a path that stays below its folder. Received: {path}; give it from /, "
             "or name a root that holds it."
         )
     return name
+
+
+def _relative(path, root):
+    """`path` below `root`, or None."""
+    path, root = _plain(path), _plain(root).rstrip("/") + "/"
+    if root == "./":
+        return None if path.startswith(("/", "../")) else path
+    return path[len(root) :] if path.startswith(root) else None
+
+
+def _plain(path):
+    """A path without its scheme, `//`, `/./` and the like."""
+    return posixpath.normpath(path.partition("://")[2] or path)
 
 
 def target(name):
