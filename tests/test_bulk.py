@@ -12,6 +12,7 @@ import sys
 import numpy as np
 import PIL.Image
 import pytest
+from test_scripts import run_script
 
 import tfgpr
 from tfgpr import bulk
@@ -309,6 +310,16 @@ def test_mistakes_are_named_before_anything_runs(photos, models, tmp_path):
         with pytest.raises(tfgpr.InputError, match=message):
             mistake()
     assert not output.exists()
+
+
+def test_the_script(first, photos, models, tmp_path, capsys):
+    arguments = ["--task=super_resolution", f"--input={photos}/a/*.png", f"--model={models}"]
+    arguments += [f"--output={tmp_path}", "--crop=none", f"--batch_size={BATCH}"]
+    assert run_script("scripts/restore_bulk.py", *arguments, "--direct_num_workers=1") == 0
+    assert "restored                   11" in capsys.readouterr().out
+    assert (tmp_path / "03.png").read_bytes() == (first[1] / "a/03.png").read_bytes()
+    assert run_script("scripts/restore_bulk.py", *arguments, "--overwrit") == 2
+    assert "--overwrit." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
