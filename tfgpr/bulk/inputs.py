@@ -29,7 +29,7 @@ def listing_of(source, root):
         pictures = "Pictures" >> beam.Filter(storage.is_picture, source)
         return _matching(below) | pictures, root
     pattern = source if "/" in source else f"./{source}"
-    if not storage.first_match(pattern):
+    if os.path.isdir(source) or not storage.first_match(pattern):
         raise InputError(
             f"Expected a folder, a pattern, a .txt list or an image. Received: {source}, which "
             "is absent, or where no file is."

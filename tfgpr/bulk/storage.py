@@ -6,6 +6,7 @@ import os
 import pathlib
 import posixpath
 import re
+import struct
 
 import PIL.Image
 import PIL.PngImagePlugin
@@ -18,6 +19,8 @@ from tfgpr.images import EXTENSIONS, to_uint8
 _LARGEST_FILE = 2**28  # bytes; no photograph is larger
 _NOTE = "tfgpr"  # keyword of the text that a picture carries
 _WILDCARDS = "*?["
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_END = b"IEND\xaeB`\x82"
 
 
 class NamedBytes(io.BytesIO):
@@ -73,6 +76,7 @@ def join(folder, name):
 
 
 def is_local(path):
+    """Whether a path is on this machine, not on a store with a scheme of its own."""
     return FileSystems.get_scheme(path) is None
 
 
@@ -154,17 +158,26 @@ def to_png(image, note):
 
 
 def read_note(path):
-    """What the picture at `path` carries: a dict, empty for somebody else's whole picture.
+    """What the picture at `path` carries: a dict, empty where it is not one of ours.
 
-    Returns None where no whole picture is: nothing, or a damaged file.
+    Returns None where no whole picture is: nothing, an empty file or a damaged PNG file.
     """
     try:
-        with PIL.Image.open(NamedBytes(read(path), path)) as image:
-            image.load()
-            text = getattr(image, "text", {}).get(_NOTE, "{}")
-            note = json.loads(text)
-            return note if isinstance(note, dict) else {}
-    except json.JSONDecodeError:
-        return {}
-    except (InputError, OSError, SyntaxError, ValueError):
+        content = read(path)
+    except InputError:
         return None
+    if not _PNG_START.startswith(content[:8]):
+        return {}
+    try:
+        with PIL.Image.open(io.BytesIO(content)) as image:
+            text = image.info.get(_NOTE, "{}")
+            image.verify()  # the check sums; decoding would not miss the last bytes
+    except (OSError, SyntaxError, ValueError, struct.error):
+        return None
+    if not content.endswith(_PNG_END):
+        return None
+    try:
+        note = json.loads(text)
+    except ValueError:
+        return {}
+    return note if isinstance(note, dict) else {}
