@@ -10,7 +10,7 @@ Run again, it does only what is missing. Beam's flags may follow, such as
 
 import sys
 
-from absl import flags
+from absl import flags, logging
 
 from tfgpr import commands
 
@@ -34,6 +34,8 @@ flags.mark_flags_as_required(["task", "input", "output", "model"])
 
 
 def main(argv):
+    if not FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.ERROR)  # Beam tells of every thread and absent cloud
     from tfgpr import bulk
 
     counts = bulk.restore_bulk(
