@@ -313,8 +313,10 @@ def test_mistakes_are_named_before_anything_runs(photos, models, tmp_path):
 
 
 def test_the_script(first, photos, models, tmp_path, capsys):
-    arguments = ["--task=super_resolution", f"--input={photos}/a/*.png", f"--model={models}"]
-    arguments += [f"--output={tmp_path}", "--crop=none", f"--batch_size={BATCH}"]
+    pattern = str(photos / "a" / "*.png").replace("[", "?")
+    arguments = ["--task=super_resolution", f"--input={pattern}", f"--model={models}"]
+    arguments += [f"--root={photos}/a", f"--output={tmp_path}", "--crop=none"]
+    arguments += [f"--batch_size={BATCH}"]
     assert run_script("scripts/restore_bulk.py", *arguments, "--direct_num_workers=1") == 0
     assert "restored                   11" in capsys.readouterr().out
     assert (tmp_path / "03.png").read_bytes() == (first[1] / "a/03.png").read_bytes()
