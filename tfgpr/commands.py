@@ -9,19 +9,24 @@ from absl import app, flags
 from tfgpr.errors import InputError
 
 
-def run(main):
-    """Runs `main(argv)` by `absl.app.run`; bad input and full disks end with exit code 2."""
+def run(main, others=False):
+    """Runs `main(argv)` by `absl.app.run`; bad input and full disks end with exit code 2.
+
+    Args:
+      main: what to run.
+      others: leave arguments that are no flag of the script to `main`, in `argv[1:]`.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     def parse(argv):
         try:
-            return flags.FLAGS(argv, known_only=False)
+            return flags.FLAGS(argv, known_only=others)
         except flags.Error as error:
             sys.exit(_say(f"{error}. --help lists the flags."))
 
     def guarded(argv):
         try:
-            if len(argv) > 1:
+            if len(argv) > 1 and not others:
                 raise InputError(f"Expected flags only. Received: {' '.join(argv[1:])}")
             main(argv)
         except InputError as error:

@@ -61,13 +61,11 @@ def load_observations(
     measured = task.measured_shape(shape)
     size = image_size if corrupt else measured[0]
     images, masks = [], []
-    mask = _read_mask(known, task)
+    mask = _mask_for(task, known)
     for file in files:
-        image = read_image(file)
-        cut = _crop_for(image, size, face_crop, crop)
-        images.append(crop_and_resize(image, size, cut))
-        if mask is not None:
-            masks.append(_fit_mask(mask, image, image_size, cut))
+        image, fitted = _fit(read_image(file), mask, size, image_size, face_crop, crop)
+        images.append(image)
+        masks.append(fitted)
     images = np.stack(images).astype(np.float32) / 255.0
     conditions = {}
     if "known" in task.operator.conditions:
@@ -83,6 +81,34 @@ def load_observations(
         observed = task.corruption(images, seed=seed, **conditions).numpy()
         return Observations(names, observed, conditions, originals=images)
     return Observations(names, _as_measured(images, task, measured), conditions)
+
+
+def observation_of(image, task, image_size, face_crop, mask=None, crop="auto"):
+    """One observation from the pixels of one file, checked.
+
+    Args:
+      image: uint8 `[height, width, 3]`.
+      task, image_size, face_crop, crop: as in `load_observations`.
+      mask: for inpainting, what `read_mask` gave.
+    Returns:
+      dict of float32 NumPy arrays without a batch axis: `observed`, and the conditions of
+      the task's operator.
+    Raises:
+      InputError: a wrong size, a missing or wrong mask, an image that is not quantised.
+    """
+    shape = (image_size, image_size, 3)
+    measured = task.measured_shape(shape)
+    pixels, known = _fit(image, mask, measured[0], image_size, face_crop, crop)
+    observed = _as_measured(pixels[None].astype(np.float32) / 255.0, task, measured)
+    conditions = {} if known is None else {"known": known[None]}
+    observed, conditions = task.check(observed, shape, **conditions)
+    tensors = {"observed": observed, **conditions}
+    return {name: tensor[0].numpy() for name, tensor in tensors.items()}
+
+
+def read_mask(file):
+    """Reads a mask: uint8 `[height, width]`, 255 where white (observed), 0 in the hole."""
+    return np.where(read_image(file, mode="L") >= 128, 255, 0).astype(np.uint8)
 
 
 def _names(files):
@@ -102,14 +128,21 @@ def _crop_for(image, size, face_crop, crop):
     return face_crop or 1.0  # a prior of whole images: the central square, resized
 
 
-def _read_mask(known, task):
+def _fit(image, mask, size, image_size, face_crop, crop):
+    """The image cropped to `size`, and its mask (None without one) to `image_size`."""
+    cut = _crop_for(image, size, face_crop, crop)
+    known = None if mask is None else _fit_mask(mask, image, image_size, cut)
+    return crop_and_resize(image, size, cut), known
+
+
+def _mask_for(task, known):
     if known is None:
         return None
     if "known" not in task.operator.conditions:
         raise InputError(f"Expected no mask with {task.name}. Received: {known}; leave it out.")
     if not pathlib.Path(known).is_file():
         raise InputError(f"Expected a mask file. Received: {known}, absent.")
-    return np.where(read_image(known, mode="L") >= 128, 255, 0).astype(np.uint8)
+    return read_mask(known)
 
 
 def _fit_mask(mask, image, image_size, cut):

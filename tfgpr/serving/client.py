@@ -256,7 +256,7 @@ class RestoreClient:
     def _explain(self, error):
         """Raises InputError for what the caller can put right."""
         name = error.code().name
-        text = _core_of(error.details() or "")
+        text = core_of(error.details() or "")
         messages = {
             "UNAVAILABLE": f"Expected a server at {self.target}. Received: no answer ({text}); "
             "check the address, and that the server runs.",
@@ -275,7 +275,7 @@ class RestoreClient:
             raise InputError(messages[name]) from error
 
 
-def _core_of(details):
+def core_of(details):
     """What a check in the graph says, without the runtime's frame around it."""
     found = re.search(r"\[(Expected .*)\]", details)
     return found.group(1).replace("] [", " ") if found else details.strip()

@@ -1,0 +1,81 @@
+"""What a run starts from: files, masks and the export, each checked before anything runs."""
+
+import os
+import posixpath
+
+import apache_beam as beam
+from apache_beam.io import fileio
+
+from tfgpr.bulk import storage
+from tfgpr.errors import InputError
+from tfgpr.observations import read_mask
+
+
+def listing_of(source, root):
+    """The transform that lists the paths, and the folder that they are relative to.
+
+    Raises:
+      InputError: nothing is there.
+    """
+    if not source:
+        raise InputError("Expected a folder, a pattern, a list or an image. Received: nothing.")
+    if not storage.is_pattern(source) and source.endswith(".txt"):
+        storage.read(source)
+        lines = beam.io.ReadFromText(source) | "Strip" >> beam.Map(str.strip)
+        return lines | "Lines" >> beam.Filter(bool), root or ""
+    below = storage.everything_below(source)
+    if storage.first_match(below):
+        root = root or source
+        pictures = "Pictures" >> beam.Filter(storage.is_picture, source)
+        return _matching(below) | pictures, root
+    pattern = source if "/" in source else f"./{source}"
+    if os.path.isdir(source) or not storage.first_match(pattern):
+        raise InputError(
+            f"Expected a folder, a pattern, a .txt list or an image. Received: {source}, which "
+            "is absent, or where no file is."
+        )
+    return _matching(pattern), root or storage.root_of(pattern)
+
+
+def _matching(pattern):
+    return fileio.MatchFiles(pattern) | "Path" >> beam.Map(lambda file: file.path)
+
+
+def require_apart(output, root):
+    """Raises InputError where a second run would restore the pictures of the first."""
+    if not output:
+        raise InputError("Expected a folder for the output. Received: nothing.")
+    inner, outer = (_absolute(path).rstrip("/") + "/" for path in (output, root or "/nowhere"))
+    if inner.startswith(outer):
+        raise InputError(
+            f"Expected an output outside of the input. Received: {output}, inside of {root}."
+        )
+
+
+def _absolute(path):
+    return os.path.abspath(path) if storage.is_local(path) else posixpath.normpath(path)
+
+
+def image_size_of(about, task, folder):
+    tasks = about.get("tasks", {})
+    if task not in tasks:
+        raise InputError(f"Expected a task of {folder}: {', '.join(tasks)}. Received: {task!r}.")
+    return about["prior"]["image_size"]
+
+
+def masks_of(known, task):
+    """(content of the one mask, None), or (None, folder of masks), or twice None."""
+    if known is None:
+        if task == "inpainting":
+            raise InputError(
+                "Expected a mask with inpainting: --known=MASK.png, or a folder of them. "
+                "Received: none."
+            )
+        return None, None
+    if task != "inpainting":
+        raise InputError(f"Expected no mask with {task}. Received: {known}; leave it out.")
+    if storage.first_match(storage.everything_below(known)):
+        return None, known
+    content = storage.read(known)
+    read_mask(storage.NamedBytes(content, known))
+    return content, None
