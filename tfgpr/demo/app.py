@@ -1,5 +1,6 @@
 """The page: Gradio components, and what happens when they are used."""
 
+import logging
 import os
 import socket
 
@@ -48,6 +49,7 @@ def launch(backend, host="127.0.0.1", port=7860, wait=True):
       InputError: the port is taken; the extra `[demo]` is not installed.
     """
     gr = gradio()
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # Gradio asks itself whether it is up
     page = build(backend)
     page.queue(max_size=64)
     fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
@@ -116,8 +118,7 @@ def _inputs(gr, backend, first):
             elem_id="upload",
         ),
     }
-    with gr.Row():
-        given["example"] = gr.Button("Example face", size="sm", elem_id="example")
+    given["example"] = gr.Button("Example face", size="sm", elem_id="example")
     given["note"] = gr.Markdown(elem_id="note")
     painted = first == "inpainting"
     given["editor"] = gr.ImageEditor(
@@ -128,8 +129,9 @@ def _inputs(gr, backend, first):
         sources=[],
         transforms=[],
         layers=False,
-        brush=gr.Brush(colors=["#ff2fa0"], color_mode="fixed", default_size=48),
-        eraser=gr.Eraser(default_size=48),
+        height=CANVAS + 100,
+        brush=gr.Brush(colors=["#ff2fa0"], color_mode="fixed", default_size=40),
+        eraser=gr.Eraser(default_size=40),
         canvas_size=(CANVAS, CANVAS),
         format="png",
         buttons=[],
@@ -147,27 +149,24 @@ def _inputs(gr, backend, first):
     given["crop"] = gr.Slider(
         0.1,
         1.0,
-        backend.face_crop or 1.0,
+        round(backend.face_crop or 1.0, 2),
         step=0.01,
-        label="Crop",
-        info="Side of the central square, relative to the width (CelebA: 0.61)",
+        label="Crop: side of the central square, relative to the width",
         elem_id="crop",
     )
     return given
 
 
 def _settings(gr, backend):
+    def slider(label, name, *bounds, step=1):
+        return gr.Slider(*bounds, step=step, label=label, elem_id=name, min_width=220)
+
     with gr.Row(visible=backend.searches):
-        iterations = gr.Slider(10, 1000, 200, step=10, label="Iterations", elem_id="iterations")
-        starts = gr.Slider(
-            1, 8, 2, step=1, label="Restarts", info="The best one is kept", elem_id="starts"
-        )
-        solutions = gr.Slider(
-            1, 8, 1, step=1, label="Solutions", info="Each from other starts", elem_id="solutions"
-        )
-        seed = gr.Number(
-            0, label="Seed", precision=0, minimum=0, maximum=2**31 - 9, elem_id="seed", min_width=80
-        )
+        iterations = slider("Iterations", "iterations", 10, 1000, 200, step=10)
+        starts = slider("Restarts (the best one counts)", "starts", 1, 8, 2)
+    with gr.Row(visible=backend.searches):
+        solutions = slider("Solutions", "solutions", 1, 8, 1)
+        seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 9, elem_id="seed")
     if not backend.searches:
         gr.Markdown("The server decides how it searches.")
     return {"iterations": iterations, "starts": starts, "solutions": solutions, "seed": seed}
@@ -184,17 +183,19 @@ def _outputs(gr):
             min_width=140,
         )
 
-    status = gr.Markdown(elem_id="status", min_height=60)
+    status = gr.Markdown(elem_id="status", min_height=48)
     with gr.Row():
         shown = {
             "observed": picture("Observed", "observed"),
             "generated": picture("G(z)", "generated"),
             "restored": picture("Restored", "restored"),
         }
+    download = gr.DownloadButton("Download PNG", size="sm", interactive=False, elem_id="download")
     gallery = gr.Gallery(
         label="Solutions, best first: click one",
         visible=False,
         columns=4,
+        fit_columns=False,
         height="auto",
         allow_preview=False,
         buttons=[],
@@ -202,7 +203,6 @@ def _outputs(gr):
         interactive=False,
         elem_id="gallery",
     )
-    download = gr.DownloadButton("Download PNG", interactive=False, elem_id="download")
     # What a click on the gallery chooses from.
     found = gr.State(time_to_live=3600)
     return {**shown, "status": status, "gallery": gallery, "download": download, "found": found}
@@ -222,12 +222,13 @@ def _connect(gr, page, backend, given, search, go, shown):
     )
     gr.on([given["task"].change, given["clean"].change], events.new_task, picture, faces, **quiet)
     given["example"].click(lambda: str(pictures.EXAMPLE), None, given["path"], **quiet)
-    names = ("status", "observed", "generated", "restored", "gallery", "download", "found")
+    chosen = [shown[name] for name in ("generated", "restored", "download")]
+    outputs = [shown[name] for name in ("status", "observed", "gallery", "found")]
+
+    waiting = gr.Progress()
 
     # Gradio knows from the default and from the annotation what it is to pass.
-    def restore(
-        task, path, clean, crop, editor, iterations, starts, count, seed, progress=gr.Progress()
-    ):
+    def restore(task, path, clean, crop, editor, iterations, starts, count, seed, progress=waiting):
         search = (iterations, starts, count, seed)
         return events.restore(task, path, clean, crop, editor, search, progress)
 
@@ -237,10 +238,9 @@ def _connect(gr, page, backend, given, search, go, shown):
     go.click(
         restore,
         [*picture, given["editor"], *search.values()],
-        [shown[name] for name in names],
+        [*outputs, *chosen],
         show_progress_on=shown["status"],
         concurrency_limit=1 if backend.searches else 8,
         api_visibility="private",
     )
-    chosen = [shown[name] for name in ("generated", "restored", "download")]
     shown["gallery"].select(choose, shown["found"], chosen, **quiet)

@@ -10,7 +10,7 @@ from tfgpr.demo import pictures
 from tfgpr.errors import InputError
 from tfgpr.images import to_uint8, write_png
 
-CANVAS = 512  # side of the painting area and of the results, in pixels
+CANVAS = 384  # side of the painting area and of the results, in pixels
 
 
 class Events:
@@ -24,6 +24,9 @@ class Events:
     def __init__(self, gr, backend):
         self.gr = gr
         self.backend = backend
+        # The slider has two digits; its first place means the crop of the prior exactly.
+        exact = backend.face_crop or 1.0
+        self._crop = lambda crop: exact if crop == round(exact, 2) else crop
         self._folder = tempfile.TemporaryDirectory(prefix="tfgpr-demo-")
 
     def new_face(self, task, path, clean, crop):
@@ -56,8 +59,7 @@ class Events:
           search: iterations, restarts, solutions and seed.
           progress: a `gradio.Progress`.
         Returns:
-          Status, observed, G(z), restored, gallery, download, and what the gallery chooses
-          from.
+          Status, observed, the gallery and what it chooses from; then as `choose`.
         """
         gr = self.gr
         began = time.monotonic()
@@ -72,7 +74,9 @@ class Events:
             progress((done, steps), unit="iterations")
 
         try:
-            loaded = pictures.observe(self.backend, task, path, clean, crop, layers, seed)
+            loaded = pictures.observe(
+                self.backend, task, path, clean, self._crop(crop), layers, seed
+            )
             solutions = self.backend.restore(
                 task, loaded.observed, say, **choice, **loaded.conditions
             )
@@ -94,31 +98,28 @@ class Events:
         return (
             status + ".",
             pictures.enlarge(solutions.observed[0], CANVAS),
-            *self._shown(found, 0)[:2],
-            gr.update(value=thumbnails if several else None, visible=several, selected_index=None),
-            self._shown(found, 0)[2],
+            gr.update(value=thumbnails if several else [], visible=several, selected_index=None),
             found,
+            *self.choose(found, 0),
         )
 
     def choose(self, found, index):
-        """A click on the gallery: G(z), restored and the download are of that solution."""
-        return self._shown(found, index)
-
-    def _shown(self, found, index):
+        """A solution of those `found` is shown: G(z), restored, and the download."""
         pixels = found["images"][index]
-        # The folder keeps restorations of one visitor from those of another.
-        folder = pathlib.Path(tempfile.mkdtemp(dir=self._folder.name))
-        write_png(folder / found["name"], pixels)
+        # A folder of its own: the name is the upload's, and two visitors may have the same.
+        path = pathlib.Path(tempfile.mkdtemp(dir=self._folder.name)) / found["name"]
+        write_png(path, pixels)
         return (
             pictures.enlarge(found["generated"][index], CANVAS),
             pictures.enlarge(pixels, CANVAS),
-            self.gr.update(value=str(folder / found["name"]), interactive=True),
+            self.gr.update(value=str(path), interactive=True),
         )
 
     def _view(self, task, path, clean, crop):
         """What is taken of the upload in words, and its picture; with a warning if none."""
         if not path:
             return "", None
+        crop = self._crop(crop)
         try:
             image = pictures.view(self.backend, task, path, clean, crop)
             note = pictures.cut_of(path, self.backend.image_size(task), crop)

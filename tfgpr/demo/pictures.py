@@ -102,8 +102,9 @@ def cut_of(path, size, crop):
 
 
 def enlarge(image, side):
-    """One image in [0, 1] `[height, width, 1 or 3]`, to uint8 `[side, side, 3]`, bicubic."""
-    image = to_uint8(as_images(np.clip(image, 0.0, 1.0))[0])
+    """One image `[height, width, 1 or 3]`, uint8 or in [0, 1] (clipped), to uint8
+    `[side, side, 3]`, bicubic."""
+    image = to_uint8(as_images(image, low=-np.inf, high=np.inf)[0])
     image = np.broadcast_to(image, (*image.shape[:2], 3))
     return np.asarray(PIL.Image.fromarray(image).resize((side, side), PIL.Image.Resampling.BICUBIC))
 
