@@ -1,9 +1,6 @@
 """The web demo in headless Chromium: upload, paint with the mouse, restore, download."""
 
-import io
-import shutil
-import time
-
+import demo_visitor
 import numpy as np
 import pytest
 
@@ -13,21 +10,15 @@ from tfgpr.serving import RestoreClient, export_savedmodel
 from tfgpr.serving.local_server import LocalServer
 
 pytest.importorskip("gradio", reason="pip install 'tfgpr[demo]'")
-sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-if not CHROMIUM:
+pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+if not demo_visitor.chromium():
     pytest.skip("no browser: apt-get install chromium", allow_module_level=True)
-_PATIENCE = 240_000  # milliseconds; a busy machine renders slowly
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
+    with demo_visitor.browsing() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -35,64 +26,6 @@ def face(tiny_prior, tmp_path_factory):
     path = tmp_path_factory.mktemp("upload") / "somebody.png"
     images.write_png(path, tiny_prior.sample(1, seed=4).numpy()[0])
     return path
-
-
-class Visitor:
-    """A page as somebody uses it."""
-
-    def __init__(self, browser, url):
-        self.page = browser.new_page(viewport={"width": 1280, "height": 1100})
-        self.page.set_default_timeout(_PATIENCE)
-        self.url, self.elsewhere = url, []
-        self.page.on("request", self._note)
-        self.page.goto(url)
-        self.page.locator("#go").wait_for()
-
-    def _note(self, request):
-        if not request.url.startswith((self.url, "data:", "blob:")):
-            self.elsewhere.append(request.url)
-
-    def upload(self, path, note):
-        """Puts a file in place of what is there, and waits for the line below it."""
-        self.page.locator("#note").get_by_text("taken whole").wait_for()
-        self.page.locator("#upload button[aria-label=Clear]").click()
-        self.page.locator("#upload input[type=file]").set_input_files(path)
-        self.page.get_by_text(note).first.wait_for()
-
-    def paint(self):
-        """A stroke across the middle of the face, repeated until the editor shows it."""
-        end = time.monotonic() + _PATIENCE / 1000
-        while not self._is_painted():
-            assert time.monotonic() < end, "no stroke appeared"
-            box = self.page.locator("#editor canvas").first.bounding_box()
-            x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-            self.page.mouse.move(x - 60, y)
-            self.page.mouse.down()
-            self.page.mouse.move(x + 60, y, steps=6)
-            self.page.mouse.up()
-            self.page.wait_for_timeout(500)
-
-    def _is_painted(self):
-        picture = self.page.locator("#editor canvas").first.screenshot()
-        pixels = images.read_image(io.BytesIO(picture)).astype(int)
-        return (np.abs(pixels - (255, 47, 160)).max(axis=-1) < 20).sum() > 1000
-
-    def set(self, name, value):
-        field = self.page.locator(f"#{name} input[type=number]")
-        field.fill(str(value))
-        field.press("Tab")
-
-    def restore(self):
-        """Clicks, waits for the answer, and returns the PNG behind the download button."""
-        self.page.locator("#go").click()
-        self.page.locator("#status").get_by_text("Restored in").wait_for()
-        self.page.locator("#restored img").wait_for()
-        return self.download()
-
-    def download(self):
-        with self.page.expect_download() as started:
-            self.page.locator("#download").click()
-        return images.read_image(started.value.path()), started.value.suggested_filename
 
 
 class Spy:
@@ -129,7 +62,7 @@ def hole_of(asked):
 def test_a_painted_hole_is_filled_and_nothing_else(request, browser, tiny_prior, face, tmp_path):
     (tmp_path / "letter.png").write_text("Dear Sir or Madam")
     spy, url = serve(request, demo.InProcess(tiny_prior))
-    visitor = Visitor(browser, url)
+    visitor = demo_visitor.Visitor(browser, url)
     visitor.upload(tmp_path / "letter.png", "Expected a readable image. Received: letter.png")
     visitor.page.locator("#example").click()
     visitor.upload(face, "32x32 pixels, taken whole")
@@ -170,7 +103,7 @@ def test_the_page_over_a_server_gives_what_the_client_gives(
         RestoreClient(f"localhost:{server.port}") as client,
     ):
         spy, url = serve(request, demo.Served(client))
-        visitor = Visitor(browser, url)
+        visitor = demo_visitor.Visitor(browser, url)
         assert not visitor.page.locator("#iterations").is_visible()
         visitor.upload(face, "32x32 pixels, taken whole")
         visitor.paint()

@@ -15,6 +15,7 @@ pixels."""
 _CSS = """
 .gradio-container { max-width: 1280px !important; margin: auto; }
 #editor canvas { cursor: crosshair; }
+#gallery .grid-wrap { height: auto; min-height: 0; max-height: none; }
 #restored { border: 2px solid var(--primary-500); }
 """
 
@@ -124,6 +125,7 @@ def _inputs(gr, backend, first):
     given["editor"] = gr.ImageEditor(
         label="Paint over what is to be filled in",
         visible=painted,
+        interactive=True,
         type="numpy",
         image_mode="RGBA",
         sources=[],
@@ -196,7 +198,6 @@ def _outputs(gr):
         visible=False,
         columns=4,
         fit_columns=False,
-        height="auto",
         allow_preview=False,
         buttons=[],
         format="png",

@@ -124,7 +124,7 @@ class Events:
             image = pictures.view(self.backend, task, path, clean, crop)
             note = pictures.cut_of(path, self.backend.image_size(task), crop)
         except InputError as error:
-            self.gr.Warning(_text(error, path), title="Not usable")
+            self.gr.Warning(_text(error, path))
             return "", None
         return note, pictures.enlarge(image, CANVAS)
 
