@@ -56,12 +56,12 @@ def load_observations(
         wrong size, an input that is not quantised.
     """
     files = list_files(path)
-    names = _names(files)
+    names = file_names(files)
     shape = (image_size, image_size, 3)
     measured = task.measured_shape(shape)
     size = image_size if corrupt else measured[0]
     images, masks = [], []
-    mask = _read_mask(known, task)
+    mask = read_mask(known, task)
     for file in files:
         image = read_image(file)
         cut = _crop_for(image, size, face_crop, crop)
@@ -82,10 +82,10 @@ def load_observations(
     if corrupt:
         observed = task.corruption(images, seed=seed, **conditions).numpy()
         return Observations(names, observed, conditions, originals=images)
-    return Observations(names, _as_measured(images, task, measured), conditions)
+    return Observations(names, as_measured(images, task, measured), conditions)
 
 
-def _names(files):
+def file_names(files):
     names = [file.stem for file in files]
     twice = {name for name in names if names.count(name) > 1}
     if twice or "comparison" in names:
@@ -102,7 +102,7 @@ def _crop_for(image, size, face_crop, crop):
     return face_crop or 1.0  # a prior of whole images: the central square, resized
 
 
-def _read_mask(known, task):
+def read_mask(known, task):
     if known is None:
         return None
     if "known" not in task.operator.conditions:
@@ -127,7 +127,7 @@ def _fit_mask(mask, image, image_size, cut):
     return (fitted == 255).astype(np.float32)[..., None]
 
 
-def _as_measured(images, task, measured):
+def as_measured(images, task, measured):
     if measured[-1] == 1:  # a gray image, stored as R = G = B or in color
         return task.operator(images).numpy()
     if isinstance(task.corruption.operator, Quantize):
