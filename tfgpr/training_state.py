@@ -2,12 +2,14 @@
 
 A checkpoint of `tfgpr.training` is exact and large (four bytes for each weight, its average
 and its two moments). This file rounds weights to float16 and Adam's second moments to
-bfloat16, and leaves out the first moments, which beta_1 = 0.5 forgets within a few steps.
+bfloat16, and leaves out the first moments, which beta_1 = 0.5 forgets within a few steps. Of
+another optimizer all moments are kept, as bfloat16.
 """
 
 import json
 import zipfile
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -15,6 +17,7 @@ from tfgpr.errors import InputError
 from tfgpr.files import atomic_path
 
 _NETWORKS = ("generator", "discriminator", "ema_generator")
+LATER_FIELDS = {"optimizer": "Adam"}  # of recipes; what those that lack them were run with
 _OPTIMIZERS = ("generator_optimizer", "discriminator_optimizer")
 
 
@@ -22,7 +25,7 @@ def save_state(gan, path, recipe):
     """Writes the state of a compiled `GAN`, atomically.
 
     Args:
-      gan: a `tfgpr.gan.GAN` whose optimizers are Keras's Adam.
+      gan: a compiled `tfgpr.gan.GAN`.
       path: the file, `.npz`.
       recipe: JSON values that a run must share to go on from here.
     """
@@ -31,7 +34,7 @@ def save_state(gan, path, recipe):
         for index, weight in enumerate(getattr(gan, name).get_weights()):
             arrays[f"{name}/{index:03d}"] = weight.astype(np.float16)
     for name in _OPTIMIZERS:
-        for index, moment in enumerate(_second_moments(getattr(gan, name))):
+        for index, moment in enumerate(_moments(getattr(gan, name))):
             half = tf.cast(tf.convert_to_tensor(moment), tf.bfloat16)
             arrays[f"{name}/{index:03d}"] = tf.bitcast(half, tf.uint16).numpy()
     with atomic_path(path) as partial, open(partial, "wb") as file:
@@ -47,7 +50,8 @@ def load_state(gan, path, recipe):
     try:
         with np.load(path) as stored:
             arrays = dict(stored)
-        begun, steps = json.loads(str(arrays["recipe"])), int(arrays["steps"])
+        begun = {**LATER_FIELDS, **json.loads(str(arrays["recipe"]))}
+        steps = int(arrays["steps"])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(
             f"Expected a training state to start from. Received: {path} ({error!r})."
@@ -64,7 +68,7 @@ def load_state(gan, path, recipe):
         getattr(gan, name).set_weights([value.astype(np.float32) for value in values])
     for name in _OPTIMIZERS:
         optimizer = getattr(gan, name)
-        for moment, value in zip(_second_moments(optimizer), _of(arrays, name)):
+        for moment, value in zip(_moments(optimizer), _of(arrays, name)):
             moment.assign(tf.cast(tf.bitcast(value, tf.bfloat16), tf.float32))
         optimizer.iterations.assign(steps)
     gan.steps.assign(steps)
@@ -74,5 +78,9 @@ def _of(arrays, name):
     return [arrays[key] for key in sorted(arrays) if key.startswith(f"{name}/")]
 
 
-def _second_moments(adam):
-    return adam._velocities  # Keras has no public name for them; the same in Keras 2 and 3
+def _moments(optimizer):
+    if isinstance(optimizer, keras.optimizers.Adam):
+        return optimizer._velocities  # Keras has no public name; the same in Keras 2 and 3
+    variables = optimizer.variables
+    variables = variables() if callable(variables) else variables
+    return [v for v in variables if len(v.shape) and "float" in str(v.dtype)]
