@@ -196,14 +196,17 @@ def test_a_small_photo_is_enlarged_with_its_faces(needs_detector, prior_dir, tmp
     small = np.asarray(PIL.Image.fromarray(portrait).resize((64, 64), PIL.Image.Resampling.BICUBIC))
     restored, report = restore(prior_dir, tmp_path, "super_resolution", small)
     assert restored.shape == (256, 256, 3)
-    enlarged = PIL.Image.fromarray(small).resize((256, 256), PIL.Image.Resampling.BICUBIC)
+    channels = [PIL.Image.fromarray(channel) for channel in np.moveaxis(np.float32(small), -1, 0)]
+    bicubic = (256, 256), PIL.Image.Resampling.BICUBIC
+    enlarged = np.stack([channel.resize(*bicubic) for channel in channels], axis=-1).clip(0, 255)
     left, top, right, bottom = report["images"][0]["faces"][0]["box"]
     same = outside(restored.shape, [(left, top, right, bottom)])
-    assert np.abs(restored.astype(int) - np.asarray(enlarged))[same].max() <= 1
+    same[[*range(8), *range(-8, 0)]] = same[:, [*range(8), *range(-8, 0)]] = False
+    assert np.abs(restored - enlarged)[same].max() <= 1
     width, height = right - left, bottom - top
     inner = (slice(top + height // 3, bottom - height // 3),)
     inner += (slice(left + width // 3, right - width // 3),)
-    assert np.abs(restored.astype(int) - np.asarray(enlarged))[inner].mean() > 1
+    assert np.abs(restored - enlarged)[inner].mean() > 1
     again = np.asarray(PIL.Image.fromarray(restored).resize((64, 64), PIL.Image.Resampling.BICUBIC))
     inner = tuple(slice(part.start // 4 + 2, part.stop // 4 - 2) for part in inner)
     assert np.abs(again[inner].astype(int) - small[inner]).mean() < 3, "the photo is honoured"

@@ -183,27 +183,31 @@ class Crop:
 
 
 def resample(image, origin, step, shape):
-    """`image` at the points `origin + step * (u + iv)` of a grid of `shape`, antialiased."""
-    finer = max(1, math.ceil(abs(step) - 1e-6))
+    """`image` at the points `origin + step * (u + iv)` of a grid of `shape`, antialiased.
+
+    Bicubic. Pillow's affine transform has a harsher kernel (a = -1) than its resize, so it
+    only ever samples an image that resize has enlarged to the grid's fineness, or samples more
+    finely than wanted for resize to reduce.
+    """
     height, width = shape
     corners = origin + step * np.array([0, width, 1j * height, width + 1j * height])
-    margin = 2  # pixels that the cubic kernel reads around a point
+    margin = 3  # the cubic kernel reads two pixels around a point
     left, top = (math.floor(part.min()) - margin for part in (corners.real, corners.imag))
     right, bottom = (math.ceil(part.max()) + margin for part in (corners.real, corners.imag))
     rows = np.clip(np.arange(top, bottom), 0, image.shape[0] - 1)
     columns = np.clip(np.arange(left, right), 0, image.shape[1] - 1)
     part = np.asarray(image, np.float32)[rows[:, None], columns]
-    origin, step = origin - complex(left, top), step / finer
+    larger = max(1, math.ceil(1 / abs(step) - 1e-6))
+    finer = max(1, math.ceil(abs(step) * larger - 1e-6))
+    origin, step = (origin - complex(left, top)) * larger, step * larger / finer
     affine = (step.real, -step.imag, origin.real, step.imag, step.real, origin.imag)
-    channels = [
-        PIL.Image.fromarray(np.ascontiguousarray(channel))
-        .transform(
-            (width * finer, height * finer),
-            PIL.Image.Transform.AFFINE,
-            affine,
-            PIL.Image.Resampling.BICUBIC,
-        )
-        .resize((width, height), PIL.Image.Resampling.BICUBIC)
-        for channel in np.moveaxis(part, -1, 0)
-    ]
-    return np.stack([np.asarray(channel) for channel in channels], axis=-1)
+    bicubic = PIL.Image.Resampling.BICUBIC
+
+    def sample(channel):
+        channel = PIL.Image.fromarray(np.ascontiguousarray(channel))
+        channel = channel.resize((channel.width * larger, channel.height * larger), bicubic)
+        grid = (width * finer, height * finer)
+        channel = channel.transform(grid, PIL.Image.Transform.AFFINE, affine, bicubic)
+        return np.asarray(channel.resize((width, height), bicubic))
+
+    return np.stack([sample(channel) for channel in np.moveaxis(part, -1, 0)], axis=-1)
