@@ -28,6 +28,7 @@ flags.DEFINE_enum(
     ["auto", "face", "none"],
     "Cut the face crop: where the size is not right already; always; never.",
 )
+flags.DEFINE_boolean("find_faces", False, "Inputs are photos: restore the faces that are in them.")
 flags.DEFINE_integer("batch_size", 32, "Images restored at a time.", lower_bound=1)
 flags.DEFINE_enum("dtype", "auto", ["auto", "float32", "mixed_bfloat16"], "Compute dtype.")
 flags.DEFINE_boolean("overwrite", False, "Replace results of the same name in --output.")
@@ -40,29 +41,47 @@ def main(_):
 
     if FLAGS.value and FLAGS.task != "colorization":
         raise tfgpr.InputError(f"Expected --value with colorization only. Received: {FLAGS.task}.")
+    if FLAGS.find_faces and FLAGS.crop != "auto":
+        raise tfgpr.InputError(f"Expected no --crop with --find_faces. Received: {FLAGS.crop}.")
     files.require_free(FLAGS.output, FLAGS.overwrite)
     task = tfgpr.tasks.TASKS[FLAGS.task](**({"value": True} if FLAGS.value else {}))
     method = getattr(task, FLAGS.method)
     if FLAGS.iterations is not None:
         method = method.with_iterations(FLAGS.iterations)
     prior = tfgpr.load_prior(FLAGS.model_dir, FLAGS.dtype)
-    loaded = observations.load_observations(
-        FLAGS.input,
-        task,
-        prior.image_size,
-        prior.crop,
-        known=FLAGS.known,
-        corrupt=FLAGS.corrupt,
-        crop=FLAGS.crop,
-        seed=FLAGS.seed,
-    )
-    began = time.monotonic()
     restorer = tfgpr.Restorer(prior, task, method, FLAGS.seed)
-    report = restore_files.restore_to_folder(
-        restorer, loaded, FLAGS.output, FLAGS.batch_size, FLAGS.overwrite
-    )
-    print(f"Restored {len(loaded.names)} image(s) in {time.monotonic() - began:.1f} s: ", end="")
-    print(f"{FLAGS.output}/comparison.png")
+    began = time.monotonic()
+    if FLAGS.find_faces:
+        report = restore_files.restore_photos_to_folder(
+            restorer,
+            FLAGS.input,
+            FLAGS.output,
+            known=FLAGS.known,
+            corrupt=FLAGS.corrupt,
+            seed=FLAGS.seed,
+            batch_size=FLAGS.batch_size,
+            overwrite=FLAGS.overwrite,
+        )
+        left_out = [photo["name"] for photo in report["images"] if not photo["faces"]]
+        if left_out:
+            print(f"Nothing to restore in {len(left_out)} photo(s): {', '.join(left_out)}")
+        count = f"{sum(len(photo['faces']) for photo in report['images'])} face(s)"
+    else:
+        loaded = observations.load_observations(
+            FLAGS.input,
+            task,
+            prior.image_size,
+            prior.crop,
+            known=FLAGS.known,
+            corrupt=FLAGS.corrupt,
+            crop=FLAGS.crop,
+            seed=FLAGS.seed,
+        )
+        report = restore_files.restore_to_folder(
+            restorer, loaded, FLAGS.output, FLAGS.batch_size, FLAGS.overwrite
+        )
+        count = f"{len(loaded.names)} image(s)"
+    print(f"Restored {count} in {time.monotonic() - began:.1f} s: {FLAGS.output}/comparison.png")
     for name, value in report["mean"].items():
         print(f"  mean {name}: {value:.4g}")
 

@@ -20,6 +20,7 @@ from tfgpr import (
     optimizers,
     tasks,
 )
+from tfgpr.errors import InputError
 
 OPERATORS = {
     "identity": operators.Identity(),
@@ -66,6 +67,11 @@ TERMS = {
 # Classes that other tests cover, or that are only bases.
 ELSEWHERE = {operators.Operator, operators.Separable, objective.Objective, tasks.Task}
 ELSEWHERE |= {corruptions.Corruption}
+try:  # tensorflow-addons imports on the older stack only
+    flow = 3 * np.random.default_rng(0).standard_normal((32, 32, 2))
+    OPERATORS["dense_warp"] = operators.DenseWarp(flow)
+except InputError:
+    ELSEWHERE |= {operators.DenseWarp}
 
 all_operators = pytest.mark.parametrize("operator", OPERATORS.values(), ids=OPERATORS)
 all_optimizers = pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)

@@ -99,8 +99,8 @@ class GAN(keras.Model):
         )
         # Keras wants to know one optimizer; its default would be a third.
         super().compile(**{"optimizer": self.generator_optimizer, "jit_compile": False, **kwargs})
-        self.generator_optimizer.build(self.generator.trainable_variables)
-        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+        _build(self.generator_optimizer, self.generator.trainable_variables)
+        _build(self.discriminator_optimizer, self.discriminator.trainable_variables)
 
     def call(self, z, training=False):
         return self.ema_generator(z, training=training)
@@ -255,6 +255,13 @@ def synchronize_batch_norm(model):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = True
             layer.fused = False  # Keras 2: the fused kernel knows one device only
+
+
+def _build(optimizer, variables):
+    if hasattr(optimizer, "build"):
+        optimizer.build(variables)
+    else:  # tensorflow-addons' are of Keras's older kind, which builds itself at the first step
+        optimizer._create_all_weights(variables)
 
 
 def recompute_batch_norm(generator, latent, batches=20, batch_size=256, seed=0):

@@ -56,12 +56,12 @@ def load_observations(
         wrong size, an input that is not quantised.
     """
     files = list_files(path)
-    names = _names(files)
+    names = file_names(files)
     shape = (image_size, image_size, 3)
     measured = task.measured_shape(shape)
     size = image_size if corrupt else measured[0]
     images, masks = [], []
-    mask = _mask_for(task, known)
+    mask = mask_for(task, known)
     for file in files:
         image, fitted = _fit(read_image(file), mask, size, image_size, face_crop, crop)
         images.append(image)
@@ -80,7 +80,7 @@ def load_observations(
     if corrupt:
         observed = task.corruption(images, seed=seed, **conditions).numpy()
         return Observations(names, observed, conditions, originals=images)
-    return Observations(names, _as_measured(images, task, measured), conditions)
+    return Observations(names, as_measured(images, task, measured), conditions)
 
 
 def observation_of(image, task, image_size, face_crop, mask=None, crop="auto"):
@@ -99,7 +99,7 @@ def observation_of(image, task, image_size, face_crop, mask=None, crop="auto"):
     shape = (image_size, image_size, 3)
     measured = task.measured_shape(shape)
     pixels, known = _fit(image, mask, measured[0], image_size, face_crop, crop)
-    observed = _as_measured(pixels[None].astype(np.float32) / 255.0, task, measured)
+    observed = as_measured(pixels[None].astype(np.float32) / 255.0, task, measured)
     conditions = {} if known is None else {"known": known[None]}
     observed, conditions = task.check(observed, shape, **conditions)
     tensors = {"observed": observed, **conditions}
@@ -111,7 +111,7 @@ def read_mask(file):
     return np.where(read_image(file, mode="L") >= 128, 255, 0).astype(np.uint8)
 
 
-def _names(files):
+def file_names(files):
     names = [file.stem for file in files]
     twice = {name for name in names if names.count(name) > 1}
     if twice or "comparison" in names:
@@ -135,7 +135,7 @@ def _fit(image, mask, size, image_size, face_crop, crop):
     return crop_and_resize(image, size, cut), known
 
 
-def _mask_for(task, known):
+def mask_for(task, known):
     if known is None:
         return None
     if "known" not in task.operator.conditions:
@@ -160,7 +160,7 @@ def _fit_mask(mask, image, image_size, cut):
     return (fitted == 255).astype(np.float32)[..., None]
 
 
-def _as_measured(images, task, measured):
+def as_measured(images, task, measured):
     if measured[-1] == 1:  # a gray image, stored as R = G = B or in color
         return task.operator(images).numpy()
     if isinstance(task.corruption.operator, Quantize):

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfgpr import addons
 from tfgpr.errors import InputError
 
 REC_601 = (0.299, 0.587, 0.114)  # luma weights of R, G, B (ITU-R BT.601)
@@ -266,6 +267,44 @@ class Quantize(Operator):
 
     def get_config(self):
         return {**super().get_config(), "steps": self.steps, "floor": self.floor}
+
+
+@keras.saving.register_keras_serializable(package="tfgpr")
+class DenseWarp(Operator):
+    """Geometric distortion: (A x)[i, j] = x at (i - flow[i, j, 0], j - flow[i, j, 1]). Linear.
+
+    Bilinear between pixels; beyond the border its pixels are repeated. Computed by
+    `tfa.image.dense_image_warp`, so it needs `tfgpr[addons]`.
+
+    Args:
+      flow: `[height, width, 2]`, displacement in pixels (down, right) of what each pixel of
+        the measurement shows; fixes the image size.
+    Raises:
+      InputError: another shape; images of another size; tensorflow-addons does not import.
+    """
+
+    def __init__(self, flow, **kwargs):
+        super().__init__(**kwargs)
+        self._warp = addons.load("the operator DenseWarp").image.dense_image_warp
+        flow = np.asarray(flow, np.float32)
+        if flow.ndim != 3 or flow.shape[-1] != 2 or not np.isfinite(flow).all():
+            raise InputError(
+                "Expected flow of shape [height, width, 2], finite. Received: shape "
+                f"{flow.shape}{'' if np.isfinite(flow).all() else ' with NaN or infinity'}."
+            )
+        self.flow = flow
+
+    def call(self, images):
+        if tuple(images.shape[1:3]) != self.flow.shape[:2]:
+            raise InputError(
+                f"Expected images of the flow's size {self.flow.shape[:2]}. Received: "
+                f"{tuple(images.shape[1:3])}."
+            )
+        batch = tf.shape(images)[0]
+        return self._warp(images, tf.repeat(tf.constant(self.flow)[None], batch, axis=0))
+
+    def get_config(self):
+        return {**super().get_config(), "flow": self.flow.tolist()}
 
 
 @keras.saving.register_keras_serializable(package="tfgpr")

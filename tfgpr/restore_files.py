@@ -6,8 +6,10 @@ import keras
 import numpy as np
 
 from tfgpr.files import atomic_folder, write_json
-from tfgpr.images import labelled_columns, write_png
+from tfgpr.images import labelled_columns, list_files, read_image, write_png
 from tfgpr.metrics import psnr, ssim
+from tfgpr.observations import file_names, mask_for
+from tfgpr.photos import NoFaceError, restore_photo
 from tfgpr.version import __version__
 
 _ROWS = 16  # of the comparison picture
@@ -53,16 +55,91 @@ def restore_to_folder(restorer, loaded, output, batch_size=32, overwrite=False):
                 columns = result.columns(originals, rows=_ROWS)
         picture = labelled_columns(columns, scale=4 if count <= 4 else 2)
         write_png(folder / "comparison.png", picture)
-        report = {
-            "tfgpr": __version__,
-            "task": restorer.task.name,
-            "iterations": iterations,
-            "starts": restorer.method.starts,
-            "seed": restorer.seed,
-            "mean": _means(rows),
-            "images": rows,
+        return _write_report(folder, restorer, rows, rows)
+
+
+def restore_photos_to_folder(
+    restorer, path, output, known=None, corrupt=False, seed=0, batch_size=32, overwrite=False
+):
+    """Restores the faces in one photo, or in each of a folder, into a folder.
+
+    Writes `<name>.png` for each photo with a face, `comparison.png` (the first 16 faces) and
+    `report.json`, which has each face's place; whole or not at all.
+
+    Args:
+      restorer: a `tfgpr.Restorer`.
+      path: an image file or a folder of them.
+      output: the folder, new or empty unless `overwrite`.
+      known: inpainting: a mask file of the photos' size.
+      corrupt, seed, batch_size: see `restore_photo`.
+      overwrite: replace files of the same name in `output`.
+    Returns:
+      What report.json holds, a dict.
+    Raises:
+      InputError: as `restore_photo`; `NoFaceError` if no photo has a face to restore.
+    """
+    files = list_files(path)
+    names = file_names(files)
+    mask = mask_for(restorer.task, known)
+    iterations = restorer.method.iterations
+    bar = keras.utils.Progbar(len(files) * iterations, unit_name="iteration")
+    photos, rows, shown, faceless = [], [], [], None
+    with atomic_folder(output, overwrite) as folder:
+        for index, (file, name) in enumerate(zip(files, names)):
+            began = time.monotonic()
+
+            def progress(done, total, before=index * iterations):
+                bar.update(before + iterations * done // total)
+
+            try:
+                found = restore_photo(
+                    restorer, read_image(file), mask, corrupt, seed, index, batch_size, progress
+                )
+            except NoFaceError as error:
+                faceless = error
+                photos.append({"name": name, "left_out": str(error), "faces": []})
+                continue
+            seconds = (time.monotonic() - began) / len(found.faces)
+            write_png(folder / f"{name}.png", found.image)
+            labels = [f"{name}/{i}" for i in range(len(found.faces))]
+            scores = _report(labels, found.restoration, found.originals, seconds)
+            places = [_place(*pair, found.image) for pair in zip(found.faces, found.crops)]
+            photos.append(
+                {"name": name, "faces": [{**place, **row} for place, row in zip(places, scores)]}
+            )
+            rows += scores
+            if sum(len(next(iter(each.values()))) for each in shown) < _ROWS:
+                shown.append(found.restoration.columns(found.originals))
+        if not rows:
+            raise faceless
+        columns = {
+            label: np.concatenate([part[label] for part in shown])[:_ROWS] for label in shown[0]
         }
-        write_json(folder / "report.json", report)
+        write_png(folder / "comparison.png", labelled_columns(columns, 4 if len(rows) <= 4 else 2))
+        return _write_report(folder, restorer, rows, photos)
+
+
+def _place(face, crop, image):
+    rows, columns = crop.window(image.shape)
+    return {
+        "box": [columns.start, rows.start, columns.stop, rows.stop],
+        "corners": [[round(p.real, 2), round(p.imag, 2)] for p in crop.corners],
+        "landmarks": [[round(p.real, 2), round(p.imag, 2)] for p in face.landmarks],
+        "confidence": round(face.confidence, 4),
+    }
+
+
+def _write_report(folder, restorer, rows, images):
+    report = {
+        "tfgpr": __version__,
+        "task": restorer.task.name,
+        "iterations": restorer.method.iterations,
+        "starts": restorer.method.starts,
+        "seed": restorer.seed,
+        "mean": _means(rows),
+        "images": images,
+    }
+    write_json(folder / "report.json", report)
     return report
 
 

@@ -13,6 +13,7 @@ A run's folder:
 
 import dataclasses
 import importlib.util
+import inspect
 import json
 import pathlib
 import sys
@@ -20,7 +21,7 @@ import sys
 import keras
 import tensorflow as tf
 
-from tfgpr import precision
+from tfgpr import addons, precision
 from tfgpr.errors import InputError
 from tfgpr.files import require_free, write_json
 from tfgpr.gan import GAN, synchronize_batch_norm
@@ -45,7 +46,8 @@ class Recipe:
       r1_gamma: weight of the lazy R1 penalty.
       augment: DiffAugment on or off.
       cutout: DiffAugment also hides a square of each image; for small sets.
-      learning_rate, beta_1: of both Adams.
+      optimizer: Keras's name of G's and D's, such as "Adam" or "Addons>RectifiedAdam".
+      learning_rate, beta_1: of both optimizers (beta_1 where theirs has one).
       batch_size: real images in a step.
       seed: of everything random.
     """
@@ -62,6 +64,7 @@ class Recipe:
     r1_gamma: float = 1.0
     augment: bool = True
     cutout: bool = False
+    optimizer: str = "Adam"
     learning_rate: float = 2e-4
     beta_1: float = 0.5
     batch_size: int = 64
@@ -101,10 +104,37 @@ class Recipe:
             seed=self.seed,
         )
         gan.compile(
-            keras.optimizers.Adam(self.learning_rate, beta_1=self.beta_1),
-            keras.optimizers.Adam(self.learning_rate, beta_1=self.beta_1),
+            *(make_optimizer(self.optimizer, self.learning_rate, self.beta_1) for _ in range(2))
         )
         return gan
+
+
+def make_optimizer(name, learning_rate, beta_1):
+    """A Keras optimizer by the name under which Keras knows it.
+
+    Args:
+      name: of a class in `keras.optimizers`, or a registered one: "Package>Class".
+        "Addons>..." is tensorflow-addons'.
+      learning_rate, beta_1: its arguments; beta_1 where it has one, else left out.
+    Raises:
+      InputError: no such optimizer; it needs more arguments; tensorflow-addons is absent.
+    """
+    if name.startswith("Addons>"):
+        addons.load(f"the optimizer {name}")
+    made = getattr(keras.optimizers, name, None) or keras.saving.get_registered_object(name)
+    if not hasattr(made, "apply_gradients") or made is keras.optimizers.Optimizer:
+        raise InputError(
+            "Expected the name of a Keras optimizer, such as Adam, RMSprop or "
+            f"Addons>RectifiedAdam. Received: {name!r}."
+        )
+    given = {"learning_rate": learning_rate, "beta_1": beta_1}
+    takes = inspect.signature(made).parameters
+    try:
+        return made(**{key: value for key, value in given.items() if key in takes})
+    except TypeError as error:
+        raise InputError(
+            f"Expected an optimizer that a learning rate decides. Received: {name} ({error})."
+        ) from error
 
 
 def train(

@@ -2,12 +2,14 @@
 
 A checkpoint of `tfgpr.training` is exact and large (four bytes for each weight, its average
 and its two moments). This file rounds weights to float16 and Adam's second moments to
-bfloat16, and leaves out the first moments, which beta_1 = 0.5 forgets within a few steps.
+bfloat16, and leaves out the first moments, which beta_1 = 0.5 forgets within a few steps. Of
+another optimizer all moments are kept, as bfloat16.
 """
 
 import json
 import zipfile
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -22,7 +24,7 @@ def save_state(gan, path, recipe):
     """Writes the state of a compiled `GAN`, atomically.
 
     Args:
-      gan: a `tfgpr.gan.GAN` whose optimizers are Keras's Adam.
+      gan: a compiled `tfgpr.gan.GAN`.
       path: the file, `.npz`.
       recipe: JSON values that a run must share to go on from here.
     """
@@ -31,7 +33,7 @@ def save_state(gan, path, recipe):
         for index, weight in enumerate(getattr(gan, name).get_weights()):
             arrays[f"{name}/{index:03d}"] = weight.astype(np.float16)
     for name in _OPTIMIZERS:
-        for index, moment in enumerate(_second_moments(getattr(gan, name))):
+        for index, moment in enumerate(_moments(getattr(gan, name))):
             half = tf.cast(tf.convert_to_tensor(moment), tf.bfloat16)
             arrays[f"{name}/{index:03d}"] = tf.bitcast(half, tf.uint16).numpy()
     with atomic_path(path) as partial, open(partial, "wb") as file:
@@ -70,7 +72,7 @@ def load_state(gan, path, recipe, defaults):
         getattr(gan, name).set_weights([value.astype(np.float32) for value in values])
     for name in _OPTIMIZERS:
         optimizer = getattr(gan, name)
-        for moment, value in zip(_second_moments(optimizer), _of(arrays, name)):
+        for moment, value in zip(_moments(optimizer), _of(arrays, name)):
             moment.assign(tf.cast(tf.bitcast(value, tf.bfloat16), tf.float32))
         optimizer.iterations.assign(steps)
     gan.steps.assign(steps)
@@ -80,5 +82,9 @@ def _of(arrays, name):
     return [arrays[key] for key in sorted(arrays) if key.startswith(f"{name}/")]
 
 
-def _second_moments(adam):
-    return adam._velocities  # Keras has no public name for them; the same in Keras 2 and 3
+def _moments(optimizer):
+    if isinstance(optimizer, keras.optimizers.Adam):
+        return optimizer._velocities  # Keras has no public name; the same in Keras 2 and 3
+    variables = optimizer.variables
+    variables = variables() if callable(variables) else variables
+    return [v for v in variables if len(v.shape) and "float" in str(v.dtype)]
