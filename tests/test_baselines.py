@@ -210,9 +210,9 @@ def test_pca_solves_the_dense_normal_equations(name, fitted, training):
     M, noise = A @ U, pca.noise[name]
     right = M.T @ (observed.ravel() - A @ pca.mean.ravel()) / noise
     expected = np.linalg.solve(M.T @ M / noise + np.diag(1 / variances), right)
-    gain, measured_mean = pca._gain(task, conditions)
-    found = gain @ (observed.ravel() - measured_mean)
-    np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
+    drawn = (U @ expected).reshape(images.shape) + pca.mean
+    expected = task.consistency(np.float32(drawn), observed, **conditions).numpy()
+    np.testing.assert_allclose(pca.restore(task, observed, known), expected, atol=1e-4)
 
 
 def test_pca_components_are_those_of_faces_and_their_mirror_images(training, fitted):
