@@ -3,6 +3,7 @@
 import base64
 import html
 import pathlib
+import re
 
 import numpy as np
 import PIL.Image
@@ -14,13 +15,15 @@ from tfgpr.evaluation.protocols import TABLE_1
 from tfgpr.files import atomic_path
 from tfgpr.images import labelled_columns, write_png
 from tfgpr.tasks import center_hole
+from tfgpr.version import __version__
 
 _DASH = "-"
+_PUBLISHED = "Table 1 (published):"
 # Name, title, digits, and which end is best; the input is shown but is no method.
 _MEASURES = (
     ("hole_psnr", "PSNR of the hole, dB", 2, max),
     ("sliced_wasserstein", "Sliced Wasserstein distance to real faces", 1, min),
-    ("hole_sliced_wasserstein", "The same, of the hole alone", 1, min),
+    ("hole_sliced_wasserstein", "Sliced Wasserstein distance of the hole alone", 1, min),
     ("identity_distance", "FaceNet distance to the original", 3, min),
     ("ms_ssim_diversity", "MS-SSIM between restored faces", 3, None),
     ("seconds_per_image", "Seconds per image", 3, None),
@@ -49,7 +52,7 @@ def write(path, protocol, settings, cells, floor, inputs):
     figure = draw(cells, inputs, floor["examples"]) if floor else None
     if figure is not None:
         write_png(path / "figure.png", figure)
-    page = _page(heading, protocol.note, tables, path / "figure.png" if floor else None)
+    page = _page(heading, protocol.note, tables, path / "figure.png" if floor else None, settings)
     with atomic_path(path / "report.html") as partial:
         partial.write_text(page)
 
@@ -69,7 +72,7 @@ def _main_table(cells):
     for method in _used(cells):
         rows.append([method, *(_score(cells[task], method) for task in tasks)])
     for name, scores in TABLE_1.items():
-        row = [f"Table 1 (published): {name}"]
+        row = [f"{_PUBLISHED} {name}"]
         for task in tasks:
             pair = scores.get(task)
             row.append(f"{pair[0]:.4f} / {pair[1]:.2f}" if pair else _DASH)
@@ -155,7 +158,7 @@ def draw(cells, inputs, real, scale=2):
         "real": [real[index] for index in chosen],
         "input": [_input(task, inputs[task][i], size) for task, i in zip(tasks, chosen)],
     }
-    blank = np.full([size, size, 3], 235, np.uint8)
+    blank = _blank(size)
     for method in _used(cells):
         if method != "observed":
             columns[method] = [
@@ -173,6 +176,14 @@ def draw(cells, inputs, real, scale=2):
     return np.concatenate([np.asarray(margin), body], axis=1)
 
 
+def _blank(size):
+    """A tile for what a method does not do: gray with a dash."""
+    tile = np.full([size, size, 3], 240, np.uint8)
+    middle, half = size // 2, size // 16
+    tile[middle - 1 : middle + 1, middle - half : middle + half] = 160
+    return tile
+
+
 def _input(task, observed, size):
     """An observation as a uint8 RGB tile: enlarged pixel by pixel, its hole in white."""
     tile = np.clip(observed, 0, 1)
@@ -183,25 +194,36 @@ def _input(task, observed, size):
     return np.round(255 * tile).astype(np.uint8)
 
 
-_STYLE = """body{font:16px/1.5 system-ui,sans-serif}
-body{max-width:1200px;margin:2rem auto;padding:0 1rem}
-table{border-collapse:collapse;margin:1rem 0;font-size:.85rem;font-variant-numeric:tabular-nums}
-td,th{border-bottom:1px solid #ddd;padding:.3rem .5rem;text-align:right;white-space:nowrap}
-td:first-child,th:first-child{text-align:left;white-space:normal}
-.scroll{overflow-x:auto}img{max-width:100%;image-rendering:pixelated}"""
+_STYLE = """body{font:16px/1.5 system-ui,sans-serif;color:#1a1a1a}
+body{max-width:1320px;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.6rem}h2{font-size:1.1rem;margin:2rem 0 0}p{margin:.4rem 0;max-width:60rem}
+table{border-collapse:collapse;margin:.6rem 0;font-size:.85rem;font-variant-numeric:tabular-nums}
+td,th{border-bottom:1px solid #ddd;padding:.3rem .7rem;text-align:right;white-space:nowrap}
+th[scope=row],tr>:first-child{text-align:left;font-weight:normal}
+thead th{border-bottom:2px solid #888;font-weight:600!important}
+.paper{color:#666;background:#f6f6f6}small{color:#777}
+.scroll{overflow-x:auto}.more{display:flex;flex-wrap:wrap;gap:0 4rem}.more p{max-width:36rem}
+figure{margin:1.5rem 0}figcaption{font-size:.9rem;color:#444}img{max-width:100%}"""
 
 
-def _page(heading, note, tables, figure):
+def _page(heading, note, tables, figure, settings):
     """One HTML page that needs no other file."""
     parts = [f"<h1>{html.escape(heading)}</h1>", f"<p>{_inline(note)}</p>"]
     if figure is not None:
         data = base64.b64encode(figure.read_bytes()).decode()
         parts.append(
-            f'<img alt="Original, input and each method, one row for each task" '
-            f'src="data:image/png;base64,{data}">'
+            '<figure><img alt="Original, input and each method, one row for each task" '
+            f'src="data:image/png;base64,{data}"><figcaption>One image for each task, the first '
+            "ones of the run. A dash: the method does not do that task, or has not been run."
+            "</figcaption></figure>"
         )
-    for title, rows, remark in tables:
-        parts.append(f"<h2>{html.escape(title)}</h2>{_html_table(rows)}<p>{_inline(remark)}</p>")
+    sections = [
+        f"<section><h2>{html.escape(title)}</h2>{_html_table(rows)}<p>{_inline(remark)}</p></section>"
+        for title, rows, remark in tables
+    ]
+    parts += [sections[0], f'<div class="more">{"".join(sections[1:])}</div>']
+    listed = ", ".join(f"{name}: {value}" for name, value in settings.items())
+    parts.append(f"<p><small>tfgpr {__version__}. {html.escape(listed)}</small></p>")
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -213,15 +235,21 @@ def _page(heading, note, tables, figure):
 
 def _html_table(rows):
     head = "".join(f'<th scope="col">{_inline(cell)}</th>' for cell in rows[0])
-    body = "".join(
-        "<tr>" + "".join(f"<td>{_inline(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:]
+    lines = []
+    for first, *cells in rows[1:]:
+        kind = ' class="paper"' if first.startswith(_PUBLISHED) else ""
+        row = "".join(f"<td>{_inline(cell)}</td>" for cell in cells)
+        lines.append(f'<tr{kind}><th scope="row">{_inline(first)}</th>{row}</tr>')
+    body = "".join(lines)
+    return (
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        "</div>"
     )
-    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
 
 
 def _inline(text):
-    """The little Markdown of these tables: **bold** and `code`."""
-    text = html.escape(text)
+    """The little Markdown of these tables: **bold** and `code`; spreads are set small."""
+    text = re.sub(r"\(([0-9.]+)\)", r"<small>(\1)</small>", html.escape(text))
     for mark, tag in (("**", "b"), ("`", "code")):
         pieces = text.split(mark)
         text = pieces[0] + "".join(
