@@ -4,12 +4,14 @@ import importlib.util
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfgpr import metrics, tasks
 from tfgpr.baselines import BASELINES, PCA, Interpolation, LowRank, Sparse, TotalVariation
 from tfgpr.baselines.data_terms import DataTerm
 from tfgpr.baselines.low_rank import minimize_nuclear_norm, shrink_singular_values
-from tfgpr.baselines.sparse import Patches, orthogonal_matching_pursuit
+from tfgpr.baselines.matching_pursuit import masked_pursuit, orthogonal_matching_pursuit
+from tfgpr.baselines.sparse import Patches
 from tfgpr.baselines.tv import divergence, gradient, minimize_total_variation, total_variation
 from tfgpr.errors import InputError
 from tfgpr.evaluation import PROTOCOLS
@@ -189,6 +191,51 @@ def test_matching_pursuit_stops_at_the_tolerance(rng):
     np.testing.assert_allclose(found, [[3, 2, 0, 0, 0, 0], [0] * 6], atol=1e-5)
 
 
+def test_masked_pursuit_recovers_planted_patches_with_hidden_pixels(rng):
+    dictionary = rng.normal(size=(40, 64, 3)).astype(np.float32)
+    dictionary -= dictionary.mean(axis=1, keepdims=True)
+    codes = np.zeros((10, 40), np.float32)
+    for row in codes:
+        row[rng.choice(40, 3, replace=False)] = rng.choice([-1, 1], 3) * rng.uniform(1, 2, 3)
+    patches = np.einsum("na,apc->npc", codes, dictionary) + rng.normal(size=(10, 1, 3))
+    known = np.ones(64, bool)
+    known[rng.choice(64, 32, replace=False)] = False
+    spoiled = np.where(known[:, None], patches, 1e3).astype(np.float32)
+    found = masked_pursuit(spoiled, known, dictionary.reshape(40, -1), 1e-4, 3)
+    np.testing.assert_allclose(found, patches, atol=1e-3)
+
+
+def test_masked_pursuit_agrees_with_scikit_learn_on_the_known_pixels(rng):
+    from sklearn.linear_model import orthogonal_mp
+
+    dictionary = rng.normal(size=(30, 25 * 3)).astype(np.float32)
+    patches = rng.normal(size=(6, 25, 3)).astype(np.float32)
+    known = np.arange(25) % 3 > 0
+    # The mean color is fitted as well: everything is compared without it.
+    project = np.eye(known.sum()) - 1 / known.sum()
+    seen = np.einsum("qp,apc->aqc", project, dictionary.reshape(30, 25, 3)[:, known])
+    wanted = np.einsum("qp,npc->nqc", project, patches[:, known]).reshape(6, -1)
+    length = np.linalg.norm(seen.reshape(30, -1), axis=1)
+    codes = orthogonal_mp((seen.reshape(30, -1) / length[:, None]).T, wanted.T, n_nonzero_coefs=4)
+    drawn = ((codes / length[:, None]).T @ dictionary).reshape(6, 25, 3)
+    expected = drawn + (patches - drawn)[:, known].mean(axis=1, keepdims=True)
+    found = masked_pursuit(patches, known, dictionary, 0.0, 4)
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+def test_sparse_fills_the_hole_of_a_sum_of_training_faces(rng):
+    knots = rng.uniform(size=(40, 8, 8, 3))  # nothing outside the hole tells what is in it
+    training = np.clip(tf.image.resize(knots, [SIZE, SIZE], "bicubic").numpy(), 0, 1)
+    images = 0.6 * training[:1] + 0.4 * training[1:2, :, ::-1]
+    observed, known = observe(tasks.inpainting(), images)
+    settings = {"turns": {"inpainting": 0}, "atoms": 8, "samples": 300}  # whole faces alone
+    sparse = Sparse(SIZE, dictionaries=1, combined=2, **settings).fit(training)
+    found = sparse.restore(tasks.inpainting(), observed, known)
+    smooth = Interpolation(SIZE).fit(training).restore(tasks.inpainting(), observed, known)
+    assert metrics.psnr(smooth, images, 1 - known).numpy().min() < 18
+    assert metrics.psnr(found, images, 1 - known).numpy().min() > 25
+
+
 def test_patches_are_put_back_where_they_were_cut(rng):
     images = rng.normal(size=(2, 21, 21, 3)).astype(np.float32)
     patches = Patches(21, 8, 3)
@@ -210,9 +257,9 @@ def test_pca_solves_the_dense_normal_equations(name, fitted, training):
     M, noise = A @ U, pca.noise[name]
     right = M.T @ (observed.ravel() - A @ pca.mean.ravel()) / noise
     expected = np.linalg.solve(M.T @ M / noise + np.diag(1 / variances), right)
-    gain, measured_mean = pca._gain(task, conditions)
-    found = gain @ (observed.ravel() - measured_mean)
-    np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
+    drawn = (U @ expected).reshape(images.shape) + pca.mean
+    expected = task.consistency(np.float32(drawn), observed, **conditions).numpy()
+    np.testing.assert_allclose(pca.restore(task, observed, known), expected, atol=1e-4)
 
 
 def test_pca_components_are_those_of_faces_and_their_mirror_images(training, fitted):
@@ -229,7 +276,7 @@ def test_each_mask_of_a_batch_is_used(fitted):
     images = faces(np.random.default_rng(6), 2)
     known = np.ones([2, SIZE, SIZE, 1], np.float32)
     known[0, :8], known[1, 10:20, 10:20] = 0, 0
-    for name in ("pca", "interpolation"):
+    for name in ("pca", "interpolation", "sparse"):
         restored = fitted[name].restore(tasks.inpainting(), images * known, known)
         assert metrics.psnr(restored, images).numpy().min() > 25
         np.testing.assert_allclose(restored * known, images * known, atol=1e-6)
@@ -244,6 +291,17 @@ def test_what_was_learned_is_kept_and_only_for_the_same_faces(tmp_path, training
     assert not other.load(tmp_path / "absent.npz", training="a")
     assert other.load(tmp_path / "pca.npz", training="a")
     np.testing.assert_array_equal(other.basis, pca.basis)
+
+
+def test_a_cache_of_an_older_version_is_refused(tmp_path, training):
+    sparse = Sparse(SIZE, atoms=8, samples=300, exemplars=20).fit(training)
+    sparse.save(tmp_path / "sparse.npz", training="a")
+    assert Sparse(SIZE, atoms=8, samples=300, exemplars=20).load(tmp_path / "sparse.npz", "a")
+    assert not Sparse(SIZE, atoms=8, samples=300, exemplars=21).load(tmp_path / "sparse.npz", "a")
+    with np.load(tmp_path / "sparse.npz") as stored:
+        arrays = {name: stored[name] for name in ("dictionary", "label")}
+    np.savez(tmp_path / "sparse.npz", **arrays)
+    assert not Sparse(SIZE, atoms=8, samples=300, exemplars=20).load(tmp_path / "sparse.npz", "a")
 
 
 def test_bad_input_names_the_remedy(training, fitted):

@@ -9,6 +9,7 @@ import pathlib
 import numpy as np
 import PIL.Image
 import PIL.ImageDraw
+import PIL.ImageFont
 
 from tfgpr.errors import InputError
 from tfgpr.files import atomic_path
@@ -244,7 +245,7 @@ def labelled_columns(columns, scale=2):
     ]
     body = grid(np.stack([tile for row in zip(*tiles) for tile in row]) / 255.0, len(columns))
     header = PIL.Image.new("RGB", (body.shape[1], 16), "white")
-    draw = PIL.ImageDraw.Draw(header)
+    draw, font = PIL.ImageDraw.Draw(header), PIL.ImageFont.load_default(size=12)
     for index, label in enumerate(columns):
-        draw.text((4 + index * (side + 2), 2), label, fill="black")
+        draw.text((4 + index * (side + 2), 1), label, fill="black", font=font)
     return np.concatenate([np.asarray(header), body])

@@ -3,17 +3,23 @@
 import base64
 import html
 import io
+import re
 
 import numpy as np
 import PIL.Image
 
-_STYLE = """body{font:16px/1.5 system-ui,sans-serif}
-body{max-width:1200px;margin:2rem auto;padding:0 1rem}
-table{border-collapse:collapse;margin:1rem 0;font-size:.85rem;font-variant-numeric:tabular-nums}
-td,th{border-bottom:1px solid #ddd;padding:.3rem .5rem;text-align:right;white-space:nowrap}
-td:first-child,th:first-child{text-align:left;white-space:normal}
+_STYLE = """body{font:16px/1.5 system-ui,sans-serif;color:#1a1a1a}
+body{max-width:1320px;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.6rem}h2{font-size:1.1rem;margin:2rem 0 0}p{margin:.4rem 0;max-width:60rem}
+table{border-collapse:collapse;margin:.6rem 0;font-size:.85rem;font-variant-numeric:tabular-nums}
+td,th{border-bottom:1px solid #ddd;padding:.3rem .7rem;text-align:right;white-space:nowrap}
+th[scope=row],tr>:first-child{text-align:left;font-weight:normal}
+thead th{border-bottom:2px solid #888;font-weight:600!important}
 .notes td:last-child,.notes th:last-child{text-align:left;white-space:normal}
-.scroll{overflow-x:auto}img{display:block;max-width:100%;image-rendering:pixelated}
+.muted{color:#666;background:#f6f6f6}small{color:#777}.scroll{overflow-x:auto}
+.beside{display:flex;flex-wrap:wrap;gap:0 4rem}.beside p{max-width:36rem}
+figure{margin:1.5rem 0}figcaption{font-size:.9rem;color:#444}
+img{display:block;max-width:100%;image-rendering:pixelated}
 svg{display:block;max-width:100%;height:auto}svg text{font:12px system-ui,sans-serif}"""
 _COLORS = ("#1b6ca8", "#d1495b", "#2e8b57", "#8a6d3b")
 
@@ -36,40 +42,55 @@ def page(heading, parts):
 
 def section(title, *parts):
     """A heading and what follows it."""
-    return "\n".join([f"<h2>{html.escape(title)}</h2>", *parts])
+    return "\n".join([f"<section><h2>{html.escape(title)}</h2>", *parts, "</section>"])
 
 
-def paragraph(text):
+def beside(sections):
+    """Sections side by side where the window is wide enough."""
+    return f'<div class="beside">{"".join(sections)}</div>'
+
+
+def paragraph(text, small=False):
     """Text with the little Markdown of `inline`."""
-    return f"<p>{inline(text)}</p>"
+    return f"<p><small>{inline(text)}</small></p>" if small else f"<p>{inline(text)}</p>"
 
 
-def table(rows, notes=False):
+def table(rows, notes=False, muted=None):
     """A table; the first row is its head. Cells may use the Markdown of `inline`.
 
     Args:
       rows: lists of text.
       notes: the last column is sentences, not numbers.
+      muted: rows whose first cell begins with this are set back.
     """
     head = "".join(f'<th scope="col">{inline(cell)}</th>' for cell in rows[0])
-    body = "".join(
-        "<tr>" + "".join(f"<td>{inline(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:]
-    )
+    lines = []
+    for first, *cells in rows[1:]:
+        kind = ' class="muted"' if muted and first.startswith(muted) else ""
+        row = "".join(f"<td>{inline(cell)}</td>" for cell in cells)
+        lines.append(f'<tr{kind}><th scope="row">{inline(first)}</th>{row}</tr>')
     kind = "scroll notes" if notes else "scroll"
-    return f'<div class="{kind}"><table><tr>{head}</tr>{body}</table></div>'
+    return (
+        f'<div class="{kind}"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody>'
+        "</table></div>"
+    )
 
 
-def picture(image, alt):
+def picture(image, alt, caption=None):
     """A picture inside the page.
 
     Args:
       image: uint8 `[height, width, 3]`.
       alt: what it shows, in words.
+      caption: a line below it.
     """
     file = io.BytesIO()
     PIL.Image.fromarray(image).save(file, "PNG")
     data = base64.b64encode(file.getvalue()).decode()
-    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data}">'
+    drawn = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data}">'
+    if caption is None:
+        return drawn
+    return f"<figure>{drawn}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
 def histogram(series, unit, bins=24, width=760, height=220):
@@ -113,8 +134,8 @@ def histogram(series, unit, bins=24, width=760, height=220):
 
 
 def inline(text):
-    """Escaped text with **bold** and `code`."""
-    text = html.escape(text)
+    """Escaped text with **bold** and `code`; spreads, (0.123), are set small."""
+    text = re.sub(r"\(([0-9.]+)\)", r"<small>(\1)</small>", html.escape(text))
     for mark, tag in (("**", "b"), ("`", "code")):
         pieces = text.split(mark)
         text = pieces[0] + "".join(

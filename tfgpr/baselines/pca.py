@@ -52,7 +52,7 @@ class PCA(Baseline):
         self.used = {**USED, **(used or {})}
         self.noise = {**NOISE, **(noise or {})}
         self.seed = seed
-        self._gains = {}
+        self._normals = {}
 
     def _fit(self, images):
         """Sets `mean`, `basis` [components, pixels], `variances`, `remainder` (per pixel)."""
@@ -72,7 +72,7 @@ class PCA(Baseline):
         order = np.argsort(-variances)
         self.variances, self.basis = variances[order], basis[order]
         self.remainder = np.float32(sum(left_over) / self.mean.size)
-        self._gains = {}
+        self._normals = {}
 
     def _decompose(self, halves, count, sign):
         """Variances, whole components, and the variance left over, of one kind of half."""
@@ -116,41 +116,40 @@ class PCA(Baseline):
         return result
 
     def _posterior(self, task, observed, conditions):
-        gain, measured_mean = self._gain(task, conditions)
+        import scipy.linalg
+
+        used, noise = min(self.used[task.name], len(self.basis)), self.noise[task.name]
+        measured, normal, measured_mean = self._normal(task, conditions, used)
         difference = observed.reshape(len(observed), -1) - measured_mean
-        coefficients = difference @ gain.T
-        drawn = coefficients @ self.basis[: gain.shape[0]]
+        normal = normal + np.diag(noise / np.maximum(self.variances[:used], 1e-12))
+        right = (measured @ difference.T).astype(np.float64)
+        coefficients = np.float32(scipy.linalg.solve(normal, right, assume_a="pos").T)
+        drawn = coefficients @ self.basis[:used]
         images = self.mean + drawn.reshape(len(observed), *self.mean.shape)
         if task.name == "denoising":
             # Of what U cannot draw, as much is real as its share of the variance.
-            rest = self._left_over(gain.shape[0])
+            rest = self._left_over(used)
             return images + rest / (rest + task.corruption.noise_stddev**2) * (observed - images)
         return task.consistency(np.float32(images), observed, **conditions).numpy()
 
     def _left_over(self, used):
         return self.remainder + self.variances[used:].sum() / self.mean.size
 
-    def _gain(self, task, conditions):
-        """The matrix from y - A mean to c*, and A mean; kept for the last few masks."""
-        noise, used = self.noise[task.name], min(self.used[task.name], len(self.basis))
+    def _normal(self, task, conditions, used):
+        """M^T (its rows are A's answers to the components), M^T M and A mean; the last few kept."""
         known = conditions["known"].tobytes() if conditions else b""
-        key = (task.name, str(task.operator.get_config()), noise, used, known)
-        if key not in self._gains:
-            while len(self._gains) >= 4:
-                self._gains.pop(next(iter(self._gains)))
-            self._gains[key] = self._solve(task, conditions, noise, used)
-        return self._gains[key]
+        key = (task.name, str(task.operator.get_config()), used, known)
+        if key not in self._normals:
+            while len(self._normals) >= 4:
+                self._normals.pop(next(iter(self._normals)))
+            images = self.basis[:used].reshape(used, *self.mean.shape)
+            parts = np.array_split(images, -(-used // 200))
+            measured = np.concatenate([self._measure(task, part, conditions) for part in parts])
+            normal = (measured @ measured.T).astype(np.float64)
+            mean = self._measure(task, self.mean[None], conditions)[0]
+            self._normals[key] = measured, normal, mean
+        return self._normals[key]
 
-    def _solve(self, task, conditions, noise, used):
-        import scipy.linalg
-
-        def measure(images):
-            return task.operator(np.float32(images), **conditions).numpy()
-
-        images = self.basis[:used].reshape(used, *self.mean.shape)
-        parts = np.array_split(images, -(-used // 200))
-        measured = np.concatenate([measure(part).reshape(len(part), -1) for part in parts])
-        normal = (measured @ measured.T).astype(np.float64)
-        normal += np.diag(noise / np.maximum(self.variances[:used], 1e-12))
-        gain = scipy.linalg.solve(normal, measured.astype(np.float64), assume_a="pos")
-        return np.float32(gain), measure(self.mean[None]).reshape(-1)
+    @staticmethod
+    def _measure(task, images, conditions):
+        return task.operator(np.float32(images), **conditions).numpy().reshape(len(images), -1)

@@ -3,53 +3,15 @@
 import warnings
 
 import numpy as np
+import tensorflow as tf
 
 from tfgpr.baselines.base import Baseline, as_float
 from tfgpr.baselines.data_terms import DataTerm
-from tfgpr.baselines.interpolation import biharmonic, enlarge
+from tfgpr.baselines.interpolation import enlarge
+from tfgpr.baselines.matching_pursuit import masked_pursuit
+from tfgpr.consistency import poisson_blend
 
-_ROWS = 8192  # patches that are coded at once
-
-
-def orthogonal_matching_pursuit(patches, dictionary, tolerance, most):
-    """The fewest atoms, chosen greedily, that leave a residual of at most `tolerance`.
-
-    Batch-OMP (Rubinstein, Zibulevsky and Elad 2008), all patches at once.
-
-    Args:
-      patches: `[count, dim]`.
-      dictionary: atoms of length 1, `[atoms, dim]`.
-      tolerance: on the Euclidean norm of the residual; a patch below it gets no atom more.
-      most: atoms per patch at most.
-    Returns:
-      The approximations, `[count, dim]`.
-    """
-    gram = dictionary @ dictionary.T
-    first = patches @ dictionary.T
-    correlation = first.copy()
-    residual = (patches**2).sum(axis=1)
-    chosen = np.zeros((len(patches), 0), np.int64)
-    codes = np.zeros((len(patches), 0), np.float32)
-    active = np.flatnonzero(residual > tolerance**2)
-    for size in range(1, most + 1):
-        if not active.size:
-            break
-        chosen = np.pad(chosen, [(0, 0), (0, 1)])
-        codes = np.pad(codes, [(0, 0), (0, 1)])
-        chosen[active, -1] = np.abs(correlation[active]).argmax(axis=1)
-        atoms = chosen[active]
-        normal = gram[atoms[:, :, None], atoms[:, None, :]] + 1e-6 * np.eye(size)
-        right = np.take_along_axis(first[active], atoms, axis=1)
-        solved = np.linalg.solve(normal, right[..., None])[..., 0].astype(np.float32)
-        codes[active] = solved
-        correlation[active] = first[active] - np.einsum("nk,nka->na", solved, gram[atoms])
-        # The residual is orthogonal to the chosen atoms (Pythagoras).
-        residual[active] = (patches[active] ** 2).sum(axis=1) - (solved * right).sum(axis=1)
-        active = active[residual[active] > tolerance**2]
-    result = np.zeros_like(patches)
-    for atom, code in zip(chosen.T, codes.T):
-        result += code[:, None] * dictionary[atom]
-    return result
+_SHRINK = 2  # how much smaller the faces are that fill a hole
 
 
 class Patches:
@@ -92,60 +54,81 @@ TOLERANCES = {
     "denoising": 0.105,
     "dequantization": 0.07,
 }
-TURNS = {"inpainting": 3, "super_resolution": 4, "denoising": 1, "dequantization": 2}
+TURNS = {"inpainting": 1, "super_resolution": 4, "denoising": 1, "dequantization": 2}
 
 
 class Sparse(Baseline):
     """Sparse coding of overlapping color patches (Elad and Aharon 2006).
 
-    Starts from the observation (biharmonic inpainting, bicubic enlargement), then turns:
-    code each patch without its mean color by error-stopped orthogonal matching pursuit,
-    average the patches, and put back what is known of y. The tolerance falls by half from
-    the first turn to the last.
+    Starts from the observation (bicubic enlargement), then turns: code each patch without its
+    mean color by error-stopped orthogonal matching pursuit, average the patches, and put back
+    what is known of y. The tolerance falls by half from the first turn to the last.
+
+    A hole that is larger than a patch gives most patches nothing to go by. Inpainting is
+    therefore done at two scales (Mairal, Sapiro and Elad 2008). First the whole face at half
+    the size is one patch, coded from its known pixels by a few training faces (as Wright et
+    al. 2009 do; faces are aligned, so these are atoms that span the hole). This is done with
+    several dictionaries and averaged, which is better than the sparsest code (Elad and Yavneh
+    2009), and blended in. Then the small patches at the hole's rim are coded from their known
+    pixels, those inside from what was filled in, in turns as above.
 
     Args:
       image_size: side of the images in pixels.
       tolerances: root mean square error that a patch's code may leave, by task.
       turns: how many, by task.
+      combined: training faces at most in each code of a whole face.
+      dictionaries: into how many the training faces are dealt, whose codes are averaged.
       atoms: of the dictionary.
       patch: side of a patch in pixels.
       stride: between patches, in pixels.
       most: atoms per patch at most.
       samples: training patches that the dictionary is learned from.
+      exemplars: training faces that are kept; with their mirror images they fill holes.
       seed: of their choice and of the learning.
     """
 
     name = "sparse"
     tasks = ("inpainting", "super_resolution", "denoising", "dequantization")
-    learned = ("dictionary",)
-    learned_with = ("atoms", "patch", "samples", "seed")
+    learned = ("dictionary", "small_faces")
+    learned_with = ("atoms", "patch", "samples", "exemplars", "seed")
 
     def __init__(
         self,
         image_size=64,
         tolerances=None,
         turns=None,
+        combined=32,
+        dictionaries=8,
         atoms=384,
         patch=8,
         stride=2,
         most=8,
         samples=40_000,
+        exemplars=2000,
         seed=0,
     ):
         super().__init__(image_size)
         self.tolerances = {**TOLERANCES, **(tolerances or {})}
         self.turns = {**TURNS, **(turns or {})}
+        self.combined = combined
+        self.dictionaries = dictionaries
         self.atoms = atoms
         self.patch = patch
+        self.stride = stride
         self.most = most
         self.samples = samples
+        self.exemplars = exemplars
         self.seed = seed
         self._patches = Patches(image_size, patch, stride)
 
     def _fit(self, images):
-        from sklearn.decomposition import MiniBatchDictionaryLearning
-
         rng = np.random.default_rng(self.seed)
+        self.dictionary = self._learn_dictionary(self._draw_patches(images, rng))
+        chosen = np.sort(rng.permutation(len(images))[: self.exemplars])
+        self.small_faces = shrink(as_float(images[chosen]), _SHRINK)
+
+    def _draw_patches(self, images, rng):
+        """Random patches without their mean color, `[count, patch * patch * 3]`."""
         limit = self.image_size - self.patch + 1
         draws = rng.integers(0, [len(images), limit, limit], size=(self.samples, 3))
         sides = np.arange(self.patch)
@@ -157,7 +140,11 @@ class Sparse(Baseline):
             ]
         )
         patches = (patches - patches.mean(axis=(1, 2), keepdims=True)).reshape(len(patches), -1)
-        patches = patches[patches.std(axis=1) > 0.02]  # flat ones teach nothing
+        return patches[patches.std(axis=1) > 0.02]  # flat ones teach nothing
+
+    def _learn_dictionary(self, patches):
+        from sklearn.decomposition import MiniBatchDictionaryLearning
+
         learner = MiniBatchDictionaryLearning(
             min(self.atoms, len(patches)),
             alpha=0.1,
@@ -170,35 +157,66 @@ class Sparse(Baseline):
             warnings.simplefilter("ignore")
             atoms = learner.fit(patches).components_
         length = np.linalg.norm(atoms, axis=1, keepdims=True)
-        self.dictionary = np.float32((atoms / length)[length[:, 0] > 1e-6])
+        return np.float32((atoms / length)[length[:, 0] > 1e-6])
 
     def _restore(self, task, observed, known):
-        images, turns = self._start(task, observed, known), self.turns[task.name]
+        tolerance, turns = self.tolerances[task.name], self.turns[task.name]
         if task.name == "denoising":
-            return self._code(images, self.tolerances[task.name])
+            return self._code(observed, tolerance)
+        images = observed
+        if task.name == "inpainting":
+            images = self._fill(observed, known)
+        elif task.name == "super_resolution":
+            images = enlarge(task, observed, self.image_size)
         term = DataTerm(task, observed, known, 0.0, self.image_size)
         for turn in range(turns):
-            shrink = 0.5 ** (turn / max(turns - 1, 1))
-            images = term.prox(self._code(images, shrink * self.tolerances[task.name]), 1.0)
+            falling = tolerance * 0.5 ** (turn / max(turns - 1, 1))
+            images = term.prox(self._code(images, falling, known), 1.0)
         return images
 
-    def _start(self, task, observed, known):
-        if task.name == "inpainting":
-            return np.float32(biharmonic(observed, known))
-        if task.name == "super_resolution":
-            return enlarge(task, observed, self.image_size)
-        return observed
+    def _fill(self, observed, known):
+        """Images whose unknown pixels come from small training faces, `[batch, ...]`."""
+        share = shrink(known, _SHRINK)
+        small = shrink(observed * known, _SHRINK) / np.maximum(share, 1e-6)
+        seen = share.reshape(len(share), -1) > 0
+        pixels = small.reshape(len(small), -1, small.shape[-1])
+        faces = np.concatenate([self.small_faces, self.small_faces[:, :, ::-1]])
+        faces = faces.reshape(len(faces), -1)
+        dealt = [faces[first :: self.dictionaries] for first in range(self.dictionaries)]
+        coded = np.mean(
+            [self._pursue(pixels, seen, faces, 0.01, self.combined) for faces in dealt], axis=0
+        )
+        filled = np.where(share > 0, small, coded.reshape(small.shape))
+        enlarged = tf.image.resize(filled, observed.shape[1:3], "bicubic")
+        return poisson_blend(enlarged, observed, known).numpy()
 
-    def _code(self, images, tolerance):
-        """Images of which every patch is sparse, the mean of a patch being free."""
-        channels = images.shape[-1]
-        patches = self._patches.cut(images).reshape(-1, self.patch**2, channels)
-        mean = patches.mean(axis=1, keepdims=True)
-        rows = (patches - mean).reshape(len(patches), -1)
-        limit = tolerance * np.sqrt(rows.shape[1])
-        parts = [
-            orthogonal_matching_pursuit(part, self.dictionary, limit, self.most)
-            for part in np.array_split(rows, -(-len(rows) // _ROWS))
-        ]
-        coded = np.concatenate(parts).reshape(patches.shape) + mean
+    def _code(self, images, tolerance, known=None):
+        """Images of which every patch is sparse, the mean of a patch being free.
+
+        With `known`, patches that are half known or more are coded from what is known.
+        """
+        patches = self._patches.cut(images).reshape(-1, self.patch**2, images.shape[-1])
+        seen = np.ones(patches.shape[:2], bool)
+        if known is not None:
+            seen = self._patches.cut(known) > 0.5
+            seen[seen.mean(axis=1) < 0.5] = True
+        coded = self._pursue(patches, seen, self.dictionary, tolerance, self.most)
         return self._patches.average(coded, images.shape)
+
+    @staticmethod
+    def _pursue(patches, seen, dictionary, tolerance, most):
+        """`masked_pursuit`, once for all patches of which the same pixels are seen."""
+        _, which = np.unique(np.packbits(seen, axis=1), axis=0, return_inverse=True)
+        order = np.argsort(which.reshape(-1), kind="stable")
+        result = np.empty_like(patches)
+        for rows in np.split(order, np.cumsum(np.bincount(which.reshape(-1)))[:-1]):
+            mask = seen[rows[0]]
+            result[rows] = masked_pursuit(patches[rows], mask, dictionary, tolerance, most)
+        return result
+
+
+def shrink(images, factor):
+    """Means over blocks of `factor` x `factor` pixels, `[batch, height, width, channels]`."""
+    batch, height, width, channels = images.shape
+    blocks = images.reshape(batch, height // factor, factor, width // factor, factor, channels)
+    return blocks.mean(axis=(2, 4))

@@ -13,13 +13,15 @@ from tfgpr.evaluation.protocols import TABLE_1
 from tfgpr.files import atomic_path
 from tfgpr.images import labelled_columns, write_png
 from tfgpr.tasks import center_hole
+from tfgpr.version import __version__
 
 _DASH = "-"
+_PUBLISHED = "Table 1 (published):"
 # Name, title, digits, and which end is best; the input is shown but is no method.
 _MEASURES = (
     ("hole_psnr", "PSNR of the hole, dB", 2, max),
     ("sliced_wasserstein", "Sliced Wasserstein distance to real faces", 1, min),
-    ("hole_sliced_wasserstein", "The same, of the hole alone", 1, min),
+    ("hole_sliced_wasserstein", "Sliced Wasserstein distance of the hole alone", 1, min),
     ("identity_distance", "FaceNet distance to the original", 3, min),
     ("ms_ssim_diversity", "MS-SSIM between restored faces", 3, None),
     ("seconds_per_image", "Seconds per image", 3, None),
@@ -48,7 +50,7 @@ def write(path, protocol, settings, cells, floor, inputs):
     figure = draw(cells, inputs, floor["examples"]) if floor else None
     if figure is not None:
         write_png(path / "figure.png", figure)
-    page = _page(heading, protocol.note, tables, figure)
+    page = _page(heading, protocol.note, tables, figure, settings)
     with atomic_path(path / "report.html") as partial:
         partial.write_text(page)
 
@@ -68,7 +70,7 @@ def _main_table(cells):
     for method in _used(cells):
         rows.append([method, *(_score(cells[task], method) for task in tasks)])
     for name, scores in TABLE_1.items():
-        row = [f"Table 1 (published): {name}"]
+        row = [f"{_PUBLISHED} {name}"]
         for task in tasks:
             pair = scores.get(task)
             row.append(f"{pair[0]:.4f} / {pair[1]:.2f}" if pair else _DASH)
@@ -154,7 +156,7 @@ def draw(cells, inputs, real, scale=2):
         "real": [real[index] for index in chosen],
         "input": [_input(task, inputs[task][i], size) for task, i in zip(tasks, chosen)],
     }
-    blank = np.full([size, size, 3], 235, np.uint8)
+    blank = _blank(size)
     for method in _used(cells):
         if method != "observed":
             columns[method] = [
@@ -172,6 +174,14 @@ def draw(cells, inputs, real, scale=2):
     return np.concatenate([np.asarray(margin), body], axis=1)
 
 
+def _blank(size):
+    """A tile for what a method does not do: gray with a dash."""
+    tile = np.full([size, size, 3], 240, np.uint8)
+    middle, half = size // 2, size // 16
+    tile[middle - 1 : middle + 1, middle - half : middle + half] = 160
+    return tile
+
+
 def _input(task, observed, size):
     """An observation as a uint8 RGB tile: enlarged pixel by pixel, its hole in white."""
     tile = np.clip(observed, 0, 1)
@@ -182,12 +192,20 @@ def _input(task, observed, size):
     return np.round(255 * tile).astype(np.uint8)
 
 
-def _page(heading, note, tables, figure):
+def _page(heading, note, tables, figure, settings):
     """One HTML page that needs no other file."""
     parts = [pages.paragraph(note)]
     if figure is not None:
         alt = "Original, input and each method, one row for each task"
-        parts.append(pages.picture(figure, alt))
-    for title, rows, remark in tables:
-        parts.append(pages.section(title, pages.table(rows), pages.paragraph(remark)))
+        caption = (
+            "One image for each task, the first ones of the run. A dash: the method does not do "
+            "that task, or has not been run."
+        )
+        parts.append(pages.picture(figure, alt, caption))
+    first, *more = (
+        pages.section(title, pages.table(rows, muted=_PUBLISHED), pages.paragraph(remark))
+        for title, rows, remark in tables
+    )
+    listed = ", ".join(f"{name}: {value}" for name, value in settings.items())
+    parts += [first, pages.beside(more), pages.paragraph(f"tfgpr {__version__}. {listed}", True)]
     return pages.page(heading, parts)
