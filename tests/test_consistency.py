@@ -142,7 +142,8 @@ def test_the_least_change_is_the_pseudo_inverse_s(operator, problem):
     matrix = small.reshape(256, -1).T.astype(np.float64)  # A, column by column
     missing = (measured - operator(generated).numpy()).reshape(3, -1, 3)
     change = np.einsum("pm,bmc->bpc", np.linalg.pinv(matrix), missing).reshape(3, 16, 16, 3)
-    found = consistency.LeastChange(operator, 2000, 1e-7)(generated, measured).numpy()
+    step = tf.function(consistency.LeastChange(operator, 2000, 1e-7))
+    found = step(tf.constant(generated), tf.constant(measured)).numpy()
     np.testing.assert_allclose(found, np.clip(generated + change, 0, 1), atol=2e-3)
 
 
