@@ -265,8 +265,8 @@ def custom(
       name: of the task, any word.
       operator: A, a `tfgpr.operators.Operator`.
       noise_stddev: standard deviation of the noise in y, in the units of y.
-      consistency: what the answer is owed, see `tfgpr.consistency`; None: `LeastChange` for a
-        linear operator without noise, else `keep`.
+      consistency: what the answer is owed, see `tfgpr.consistency`; None: `LeastChange` with a
+        smoothness of 1 pixel for a linear operator without noise, else `keep`.
       method: a `tfgpr.Method`; None: as for the paper's tasks, p = 2 where there is noise.
       observed_range: values that an observation may have; others are refused.
     Returns:
@@ -287,7 +287,7 @@ def custom(
 
 def _owed(operator, noise_stddev):
     exact = operator.linear and not noise_stddev
-    return consistency.LeastChange(operator) if exact else consistency.keep
+    return consistency.LeastChange(operator, smoothness=1.0) if exact else consistency.keep
 
 
 TASKS = {
