@@ -73,7 +73,7 @@ def test_own_operator_is_a_mosaic_that_is_reached(tiny_prior, clean):
     require_progress(result)
     reached = residual(operator, result.images, result)
     assert reached < 0.1 * residual(operator, result.generated, result)
-    assert (psnr(result.images, clean) > psnr(result.generated, clean)).all()
+    assert (psnr(result.images, clean) > 40).all(), "the planted image is found"
 
 
 def test_compressed_sensing_projects_and_comes_back(tiny_prior, clean):
