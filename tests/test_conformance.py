@@ -174,7 +174,8 @@ def test_term_is_one_number_per_image_with_a_true_gradient(make_term, tiny_prior
         extra = {"observed": term.operator(1 - images, **given).numpy(), **given}
 
     def value(z, images, rows=slice(None)):
-        return term(z, images, **{name: each[rows] for name, each in extra.items()})
+        given = {name: each[rows] for name, each in extra.items()}
+        return term(tf.convert_to_tensor(z), tf.convert_to_tensor(images), **given)
 
     whole = value(z, images)
     assert whole.shape == (3,)

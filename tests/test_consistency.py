@@ -134,15 +134,22 @@ def test_keep_only_clips():
     np.testing.assert_array_equal(consistency.keep(generated, None), [[[[0, 0.25, 1]]]])
 
 
+@pytest.mark.parametrize("smoothness", [0.0, 0.7])
 @pytest.mark.parametrize("operator", [operators.GaussianBlur(0.8), operators.Downsample(4, "box")])
-def test_the_least_change_is_the_pseudo_inverse_s(operator, problem):
+def test_the_least_change_is_the_pseudo_inverse_s(operator, smoothness, problem):
     generated, observed, _ = problem
     measured = operator(observed).numpy()
     small = operator(np.eye(256, dtype=np.float32).reshape(256, 16, 16, 1)).numpy()
     matrix = small.reshape(256, -1).T.astype(np.float64)  # A, column by column
     missing = (measured - operator(generated).numpy()).reshape(3, -1, 3)
-    change = np.einsum("pm,bmc->bpc", np.linalg.pinv(matrix), missing).reshape(3, 16, 16, 3)
-    found = consistency.LeastChange(operator, 2000, 1e-7)(generated, measured).numpy()
+    spread = np.eye(256)
+    if smoothness:
+        blur = operators.GaussianBlur(smoothness).matrix(16)
+        spread = 0.1 * spread + np.kron(blur, blur)
+    inverse = spread @ np.linalg.pinv(matrix @ spread)
+    change = np.einsum("pm,bmc->bpc", inverse, missing).reshape(3, 16, 16, 3)
+    step = tf.function(consistency.LeastChange(operator, 2000, 1e-7, smoothness))
+    found = step(tf.constant(generated), tf.constant(measured)).numpy()
     np.testing.assert_allclose(found, np.clip(generated + change, 0, 1), atol=2e-3)
 
 

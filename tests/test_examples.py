@@ -71,8 +71,9 @@ def test_own_operator_is_a_mosaic_that_is_reached(tiny_prior, clean):
 
     result = example["restore"](tiny_prior, clean, 60)
     require_progress(result)
-    np.testing.assert_allclose(operator(result.images), result.observed, atol=1e-5)
-    assert (psnr(result.images, clean) > psnr(result.generated, clean)).all()
+    reached = residual(operator, result.images, result)
+    assert reached < 0.1 * residual(operator, result.generated, result)
+    assert (psnr(result.images, clean) > 40).all(), "the planted image is found"
 
 
 def test_compressed_sensing_projects_and_comes_back(tiny_prior, clean):
@@ -117,6 +118,9 @@ def test_composed_operators_keep_what_was_known_of_both(tiny_prior, clean):
     operator = tfgpr.operators.Compose([tfgpr.operators.Inpainting(), tfgpr.operators.Luma()])
     reached = residual(operator, result.images, result, known=known)
     assert reached < 0.3 * residual(operator, result.generated, result, known=known)
+    seam = result.images - result.generated  # smooth in the scratches, the same in R, G and B
+    inside = (result.images > 0).all() and (result.images < 1).all()
+    assert not inside or np.ptp(seam, axis=-1).max() < 1e-3
 
 
 def test_own_gan_is_a_prior_in_which_a_planted_z_is_found(tmp_path):

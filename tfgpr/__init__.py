@@ -24,7 +24,7 @@ Images are float32 `[batch, height, width, channels]` in [0, 1] everywhere. A mi
 what you pass raises `tfgpr.InputError`, which says what was expected and what to do.
 """
 
-from tfgpr import consistency, images, latent, metrics, operators, optimizers, tasks
+from tfgpr import consistency, images, latent, metrics, networks, operators, optimizers, tasks
 from tfgpr.errors import InputError
 from tfgpr.gan import GAN
 from tfgpr.images import example_face
@@ -48,6 +48,7 @@ __all__ = [
     "latent",
     "load_prior",
     "metrics",
+    "networks",
     "operators",
     "optimizers",
     "tasks",

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgpr.errors import InputError
-from tfgpr.operators import Luma
+from tfgpr.operators import GaussianBlur, Luma
 
 
 def clip(images):
@@ -114,15 +114,19 @@ class LeastChange:
     need nothing but A and its adjoint. They stop early where y cannot be reached, and fewer
     iterations take over less of its noise. An image that has converged is left alone.
 
+    With `smoothness` the change is B u, u is what is kept small, and B blurs (and passes a
+    tenth of u): where A sees single pixels or their sums, their neighbours move along.
+
     Args:
       operator: a linear operator of `tfgpr.operators` or your own; its conditions are passed on.
       iterations: at most so many.
       tolerance: of the gradient A^T (y - A x), relative to the first one.
+      smoothness: standard deviation in pixels of B's blur; 0: B is the identity.
     Raises:
       InputError: the operator is not linear.
     """
 
-    def __init__(self, operator, iterations=50, tolerance=1e-5):
+    def __init__(self, operator, iterations=50, tolerance=1e-5, smoothness=0.0):
         if not operator.linear:
             raise InputError(
                 f"Expected a linear operator. Received: {type(operator).__name__}, which is not; "
@@ -131,13 +135,19 @@ class LeastChange:
         self.operator = operator
         self.iterations = iterations
         self.tolerance = tolerance
+        self.smoothness = smoothness
+        self._blur = GaussianBlur(smoothness) if smoothness else None
+
+    def _spread(self, u):
+        """B u; B is its own transpose."""
+        return u if self._blur is None else 0.1 * u + self._blur(u)
 
     def project(self, generated, observed, **conditions):
         """The same, not clipped to [0, 1]."""
 
         def transpose(measurements):
             images = self.operator.adjoint(measurements, generated.shape[1:], **conditions)
-            return tf.ensure_shape(images, generated.shape)
+            return self._spread(tf.ensure_shape(images, generated.shape))
 
         missing = observed - self.operator(generated, **conditions)
         gradient = transpose(missing)
@@ -146,23 +156,23 @@ class LeastChange:
         def unfinished(squared):
             return squared > self.tolerance**2 * first
 
-        def more(step, x, missing, direction, squared):
-            del x, missing, direction
+        def more(step, u, missing, direction, squared):
+            del u, missing, direction
             return (step < self.iterations) & tf.reduce_any(unfinished(squared))
 
-        def iterate(step, x, missing, direction, squared):
-            measured = self.operator(direction, **conditions)
+        def iterate(step, u, missing, direction, squared):
+            measured = self.operator(self._spread(direction), **conditions)
             length = tf.math.divide_no_nan(squared, _squared(measured))
-            length *= tf.cast(unfinished(squared), x.dtype)
-            x += _times(length, direction)
+            length *= tf.cast(unfinished(squared), u.dtype)
+            u += _times(length, direction)
             missing -= _times(length, measured)
             gradient = transpose(missing)
             smaller = tf.where(unfinished(squared), _squared(gradient), squared)
             direction = gradient + _times(tf.math.divide_no_nan(smaller, squared), direction)
-            return step + 1, x, missing, direction, smaller
+            return step + 1, u, missing, direction, smaller
 
-        start = [0, generated, missing, gradient, first]
-        return tf.while_loop(more, iterate, start)[1]
+        start = [0, tf.zeros_like(generated), missing, gradient, first]
+        return generated + self._spread(tf.while_loop(more, iterate, start)[1])
 
     def __call__(self, generated, observed, **conditions):
         return clip(self.project(generated, observed, **conditions))

@@ -279,8 +279,8 @@ def custom(
       name: of the task, any word.
       operator: A, a `tfgpr.operators.Operator`.
       noise_stddev: standard deviation of the noise in y, in the units of y.
-      consistency: what the answer is owed, see `tfgpr.consistency`; None: `LeastChange` for a
-        linear operator without noise, else `keep`.
+      consistency: what the answer is owed, see `tfgpr.consistency`; None: `LeastChange` with a
+        smoothness of 1 pixel for a linear operator without noise, else `keep`.
       method: a `tfgpr.Method`; None: as for the paper's tasks, p = 2 where there is noise.
       observed_range: values that an observation may have; others are refused.
     Returns:

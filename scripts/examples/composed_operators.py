@@ -23,13 +23,21 @@ def scratches(size):
     return np.float32(~scratched)[None, :, :, None]
 
 
+def keep_luma(generated, observed, known):
+    """What is owed to y: its luma where it is known, and no seam along the scratches."""
+    from tfgpr import consistency
+
+    shifted = consistency.shift_luma(generated, observed)
+    return consistency.poisson_blend(generated, shifted, known)
+
+
 def restore(prior, clean, known, iterations):
     """The `Restoration` of clean images from their luma where `known` is 1."""
     import tfgpr
     from tfgpr.operators import Compose, Inpainting, Luma
 
     operator = Compose([Inpainting(), Luma()])  # the first one first
-    task = tfgpr.tasks.custom("old_photo", operator)
+    task = tfgpr.tasks.custom("old_photo", operator, consistency=keep_luma)
     method = task.default.with_iterations(iterations)
     observed = task.corruption(clean, known=known)
     return tfgpr.Restorer(prior, task, method).restore(observed, known=known)

@@ -3,9 +3,13 @@
 python scripts/examples/own_gan.py --output=results/disks
 """
 
+import keras
+import numpy as np
 from absl import flags
+from keras.layers import Dense, Flatten, Reshape
 
-from tfgpr import commands
+import tfgpr
+from tfgpr import commands, files, images, metrics
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("output", None, "New folder for the picture and the prior.")
@@ -17,8 +21,6 @@ flags.mark_flags_as_required(["output"])
 
 def disks(count, size=32, seed=0):
     """Soft disks of random color, place and radius: `[count, size, size, 3]` in [0, 1]."""
-    import numpy as np
-
     rng = np.random.default_rng(seed)
     color, place = rng.random((2, count, 1, 1, 3)), rng.uniform(0.3, 0.7, (count, 2, 1, 1))
     y, x = np.mgrid[:size, :size] / size
@@ -27,38 +29,20 @@ def disks(count, size=32, seed=0):
     return np.float32(inside * color[0] + (1 - inside) * color[1])
 
 
-def networks(latent_dim=8, size=32):
-    """A generator, z -> [-1, 1], and a discriminator, [-1, 1] -> logits. Nothing of tfgpr."""
-    import keras
-    from keras import layers
-
-    generator = keras.Sequential([keras.Input([latent_dim]), layers.Dense(128, "swish")])
-    generator.add(layers.Dense(256, "swish"))
-    generator.add(layers.Dense(size * size * 3, "tanh"))
-    generator.add(layers.Reshape([size, size, 3]))
-    discriminator = keras.Sequential([keras.Input([size, size, 3]), layers.Flatten()])
-    discriminator.add(layers.Dense(256, "swish"))
-    discriminator.add(layers.Dense(1))
-    return generator, discriminator
-
-
-def train(epochs):
-    """The `GanPrior` after so many epochs."""
-    import keras
-
-    import tfgpr
-
+def train(epochs, dim=8):
+    """The `GanPrior` after so many epochs. G: z -> [-1, 1]; D: [-1, 1] -> logits."""
     keras.utils.set_random_seed(0)
-    gan = tfgpr.GAN(*networks(), latent_law="gaussian", augment=False, ema_decay=0.99)
+    hidden = [Dense(128, "swish"), Dense(256, "swish"), Dense(32 * 32 * 3, "tanh")]
+    generator = keras.Sequential([keras.Input([dim]), *hidden, Reshape([32, 32, 3])])
+    hidden = [Flatten(), Dense(256, "swish"), Dense(1)]
+    discriminator = keras.Sequential([keras.Input([32, 32, 3]), *hidden])
+    gan = tfgpr.GAN(generator, discriminator, "gaussian", augment=False, ema_decay=0.99)
     gan.compile(keras.optimizers.Adam(1e-3, 0.5), keras.optimizers.Adam(1e-3, 0.5))
     gan.fit(disks(1024), batch_size=64, epochs=epochs, verbose=0)
     return tfgpr.GanPrior.from_gan(gan, crop=None)
 
 
 def main(_):
-    import tfgpr
-    from tfgpr import files, images, metrics
-
     files.require_free(FLAGS.output, FLAGS.overwrite)
     prior, clean = train(FLAGS.epochs), disks(4, seed=1)
     task = tfgpr.tasks.super_resolution()
