@@ -265,7 +265,9 @@ def dequantization(steps=4):
     )
 
 
-_ROUNDS = (0.08, 0.05, 0.03)  # standard deviations of the errors of G(z), and then of less
+# Standard deviations of the errors of G(z), and then of less. Chosen on 16 held-out training
+# faces: Bayer filter 31.6 dB without nu, 38.3 with; blur of 2 pixels 28.2 and 32.9.
+_ROUNDS = (0.15, 0.1, 0.07, 0.05, 0.03)
 
 
 def custom(
@@ -289,7 +291,8 @@ def custom(
     rounds = ()
     if operator.linear:
         # Fewer steps toward noisy measurements, which would take over their noise.
-        nearest = LeastChange(operator, iterations=15 if noise_stddev else 50)
+        how = {"iterations": 15} if noise_stddev else {"smoothness": 1.0}
+        nearest = LeastChange(operator, **how)
         rounds = tuple(residual.LeastChanged(nearest, stddev) for stddev in _ROUNDS)
     if consistency is None:
         consistency = keep if noise_stddev or not operator.linear else nearest
