@@ -9,7 +9,7 @@ import tensorflow as tf
 import tfgpr
 from tfgpr import residual, residual_training, tasks
 from tfgpr.errors import InputError
-from tfgpr.operators import Downsample, GaussianBlur, Luma, Value
+from tfgpr.operators import Downsample, Luma, Value
 from tfgpr.prior import load_prior
 from tfgpr.residual import Residual
 
@@ -51,13 +51,13 @@ def test_evidence_of_low_frequencies_is_the_nearest_image_with_them(rng):
 
 
 def test_rounds_for_any_linear_operator_start_at_the_drawing_and_agree_with_y(rng):
-    operator = GaussianBlur(1.0)
-    task = tasks.custom("deblurring", operator)
+    operator = Downsample(4)
+    task = tasks.custom("enlarging", operator)
     x, drawn = tf.constant(images(rng)), tf.constant(images(rng))
     stddevs = []
     for evidence in task.evidence:
         found = evidence(drawn, operator(x))
-        np.testing.assert_allclose(operator(found.images), operator(x), atol=0.02)
+        np.testing.assert_allclose(operator(found.images), operator(x), atol=0.01)
         stddevs.append(float(found.uncertainty[0, 0, 0, 0]))
     assert stddevs == sorted(stddevs, reverse=True)
     assert tasks.custom("value", Value()).evidence == ()
