@@ -41,6 +41,14 @@ def test_png_round_trip(tmp_path, rng):
     np.testing.assert_array_equal(gray, pixels[..., 0])
 
 
+def test_a_photo_of_a_camera_held_sideways_is_read_upright(tmp_path, rng):
+    pixels = rng.integers(0, 256, (6, 9, 3), np.uint8)
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6  # the camera's top was at the right
+    PIL.Image.fromarray(pixels).save(tmp_path / "held.png", exif=exif)
+    np.testing.assert_array_equal(images.read_image(tmp_path / "held.png"), np.rot90(pixels, -1))
+
+
 def test_files_that_are_no_images_are_named(tmp_path, rng):
     images.write_png(tmp_path / "a.png", rng.random((64, 64, 3)))
     whole = (tmp_path / "a.png").read_bytes()

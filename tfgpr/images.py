@@ -5,11 +5,13 @@ values in [0, 1]. Functions that read or crop single files give uint8 `[height, 
 """
 
 import pathlib
+import struct
 
 import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
+import PIL.ImageOps
 
 from tfgpr.errors import InputError
 from tfgpr.files import atomic_path
@@ -17,6 +19,8 @@ from tfgpr.files import atomic_path
 # The usual crop of aligned CelebA: the central 108 of 178 pixels of width.
 FACE_CROP = 108 / 178
 ASSETS = pathlib.Path(__file__).parent / "assets"
+# What Pillow raises for files that are broken in one way or another.
+_UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, PIL.Image.DecompressionBombError)
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
 
@@ -98,15 +102,17 @@ def list_files(path):
 def read_image(path, mode="RGB"):
     """Reads a whole file as uint8 `[height, width, 3]` (`mode="L"`: `[height, width]`).
 
+    A camera's note of how it was held (EXIF orientation) is obeyed.
+
     Raises:
       InputError: the file is absent, no image, or truncated.
     """
     try:
         with PIL.Image.open(path) as image:
-            return np.asarray(image.convert(mode))
+            return np.asarray(PIL.ImageOps.exif_transpose(image).convert(mode))
     except FileNotFoundError:
         raise InputError(f"Expected an image file. Received: {path}, absent.") from None
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
+    except _UNREADABLE as error:
         raise InputError(
             f"Expected a readable image. Received: {path} ({error or 'damaged'}); replace or "
             "remove it."

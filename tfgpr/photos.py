@@ -197,7 +197,8 @@ def _worthwhile(crop, observed):
         return False
     if observed.known is not None:
         seen = _known_crop(crop, observed.known)
-        return bool(seen.any() and not seen.all())
+        hole = (observed.known[window] == 0) & (crop.depth(window) > 0)
+        return bool(seen.any() and not seen.all() and hole.any())
     return abs(crop.step) < observed.factor or observed.factor == 1
 
 
@@ -268,12 +269,25 @@ def _join(parts):
     )
 
 
+def _around_hole(known, window):
+    """The part of a window that has its hole, and a pixel more: nothing else is to be solved."""
+    hole = known[window][..., 0] == 0
+    parts = []
+    for axis, part in enumerate(window):
+        (places,) = np.nonzero(hole.any(axis=1 - axis))
+        first, last = part.start + places[0] - 1, part.start + places[-1] + 2
+        parts.append(slice(max(part.start, int(first)), min(part.stop, int(last))))
+    return tuple(parts)
+
+
 def _put_back(image, crop, restored, observed, task):
     """Writes a restored crop `[size, size, 3]` into the photo, in place."""
     factor = observed.factor
+    window = crop.window(image.shape)
+    if observed.known is not None:
+        window = _around_hole(observed.known, window)
     window = tuple(
-        slice(part.start // factor * factor, -(-part.stop // factor) * factor)
-        for part in crop.window(image.shape)
+        slice(part.start // factor * factor, -(-part.stop // factor) * factor) for part in window
     )
     small = tuple(slice(part.start // factor, part.stop // factor) for part in window)
     conditions = {} if observed.known is None else {"known": observed.known[window][None]}
