@@ -341,24 +341,34 @@ def test_the_script_trains_at_every_size_and_keeps_the_best(size, faces, tmp_pat
     assert list((model_dir / "samples").iterdir())
 
 
+# A parent that runs in the background may have handed down that SIGINT is ignored.
+WITH_SIGINT = (
+    "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    f"runpy.run_path({str(TRAIN)!r}, run_name='__main__')"
+)
+
+
 def test_ctrl_c_ends_with_a_checkpoint_and_a_usable_prior(faces, tmp_path):
     model_dir = tmp_path / "run"
-    command = [sys.executable, str(TRAIN), f"--data_dir={faces}", f"--model_dir={model_dir}"]
-    command += ["--image_size=32", "--nocrop", "--base_channels=4", "--latent_dim=6"]
-    command += ["--batch_size=16", "--epochs=100000", "--dtype=float32"]
+    command = [sys.executable, "-c", WITH_SIGINT, f"--data_dir={faces}"]
+    command += [f"--model_dir={model_dir}", "--image_size=32", "--nocrop", "--base_channels=4"]
+    command += ["--latent_dim=6", "--batch_size=16", "--epochs=100000", "--dtype=float32"]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ
     )
     said = ""
-    for line in process.stdout:
-        said += line
-        if "a step:" in line:  # the estimate, after 25 steps
-            process.send_signal(signal.SIGINT)
-            break
-    rest, errors = process.communicate(timeout=400)
-    assert process.returncode == 0, errors
-    assert "Interrupted at step" in rest
+    try:
+        for line in process.stdout:
+            said += line
+            if "a step:" in line:  # the estimate, after 25 steps
+                process.send_signal(signal.SIGINT)
+                break
+        said += process.communicate(timeout=400)[0]
+    finally:
+        process.kill()
+    assert process.returncode == 0, said
     assert "take about" in said
+    assert "Interrupted at step" in said
     prior = load_prior(model_dir)
     (steps,) = [int(v) for v in checkpointed(model_dir, "steps").values() if v.ndim == 0]
     assert prior.training["steps"] == steps >= 25

@@ -4,7 +4,7 @@ The record, `training["health"]` in a prior's model.json:
 
     inversion_psnr    median PSNR in dB with which it draws held-out images
     inversion_steps   steps of that search
-    mean_image_psnr   of the mean training image in its place: what no prior at all reaches
+    mean_image_psnr   of the mean training image in its place: what one has without any prior
     ms_ssim           between its samples: the higher, the less varied
     ms_ssim_real      the same between held-out images
     images, samples   how many were searched for; how many were drawn

@@ -18,7 +18,13 @@ _ROWS = (
         2,
         "How well it draws unseen images: the ceiling of G(z) in restoration.",
     ),
-    ("The same, of the mean training image", "mean_image_psnr", None, 2, "What no prior reaches."),
+    (
+        "The same, of the mean training image",
+        "mean_image_psnr",
+        None,
+        2,
+        "What one has without any prior.",
+    ),
     (
         "The same, of the PCA of equal dimension",
         "pca_psnr",
