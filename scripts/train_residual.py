@@ -3,7 +3,7 @@
 python scripts/train_residual.py --data_dir=img_align_celeba --num_images=7500 \
     --model_dir=runs/faces --work_dir=runs/residual --output=runs/faces_with_residual
 
-Three quarters of the time are searches for z*; killed at any moment, the same command goes on.
+It searches z* for half of the images first. Killed at any moment, the same command goes on.
 """
 
 from absl import flags
@@ -24,8 +24,8 @@ flags.DEFINE_integer(
     lower_bound=1,
 )
 flags.DEFINE_integer("num_held_out", 250, "So many files after those judge it.", lower_bound=16)
-flags.DEFINE_integer("epochs", 12, "Of --steps_per_epoch steps each.", lower_bound=1)
-flags.DEFINE_integer("steps_per_epoch", 250, "Steps of 80 images.", lower_bound=1)
+flags.DEFINE_integer("epochs", 50, "Of --steps_per_epoch steps each.", lower_bound=1)
+flags.DEFINE_integer("steps_per_epoch", 100, "Steps of 80 images.", lower_bound=1)
 flags.DEFINE_float("learning_rate", 1e-3, "Of Adam, at the start.", lower_bound=0)
 flags.DEFINE_boolean("overwrite", False, "Replace the prior in --output.")
 flags.mark_flags_as_required(["data_dir", "work_dir", "output"])

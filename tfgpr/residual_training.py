@@ -220,7 +220,7 @@ class _Report(keras.callbacks.Callback):
             logs.update(self.psnr)
 
 
-def fit(network, examples, held_out, folder, epochs=12, steps_per_epoch=250, learning_rate=1e-3):
+def fit(network, examples, held_out, folder, epochs=50, steps_per_epoch=100, learning_rate=1e-3):
     """Trains `network`; interrupted, it goes on from its last epoch when called again.
 
     Args:

@@ -6,10 +6,11 @@ The published settings (`task.paper`) are those of the released code (1500 itera
 the paper), converted from its images in [-1, 1] to ours in [0, 1]: half the lambda and twice
 the learning rate; for super-resolution also from its enlarged observation to the small one.
 
-The default settings were chosen on 24 held-out training faces (7,501 on). There the realism
-term gained 0.1 dB for inpainting at lambda = 30 (of 0, 3, 30, 100) and nothing for the other
-tasks (of 0 to 100), where it is left out and the discriminator is not evaluated. Adam with
-beta_2 = 0.9 rather than 0.999 gained 0.8 dB for denoising in the same 150 steps.
+The default settings were chosen on held-out training faces (7,501 on); `scripts/ablate.py`
+measures them again. With nu the search may be short: 80 steps from one start are within
+0.1 dB of 200 from two. The realism term makes the hole of inpainting look a little more real
+(sliced Wasserstein distance 46.5 at lambda = 30, 47.9 without) and gains no PSNR; for the other
+tasks it gained nothing and is left out, so that the discriminator is not evaluated.
 """
 
 import dataclasses
