@@ -25,7 +25,7 @@ class Folded:
 
     def __init__(self, model):
         self._model = model
-        layers = _chain(model)
+        layers = chain(model)
         whole = [lambda x: model(x, training=False)]
         self._steps = whole if layers is None else _steps(layers)
 
@@ -40,7 +40,7 @@ class Folded:
         return x
 
 
-def _chain(model):
+def chain(model):
     """The layers from input to output if each has the one before as its only input, else None."""
     if type(model).__module__.partition(".")[0] != "keras":
         return None  # a class of its own may do anything in its call

@@ -1,0 +1,196 @@
+"""The published loop and tfgpr's own: seconds per image, objective reached, PSNR.
+
+`loops` runs each on the same observations from the same starts; `target` asks when tfgpr's
+search has reached what the published loop ended with.
+"""
+
+import dataclasses
+import functools
+import importlib.util
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from tfgpr.benchmark import machine
+from tfgpr.errors import InputError
+from tfgpr.initialization import ClippedNormal
+from tfgpr.metrics import psnr
+from tfgpr.objective import DataFidelity, Objective
+from tfgpr.restoration import Restorer
+
+_ALONE, _TOGETHER = "one at a time", "one batch"
+
+
+def require_pytorch():
+    """Raises InputError where PyTorch is absent."""
+    if importlib.util.find_spec("torch") is None:
+        raise InputError(
+            "Expected PyTorch to compare with. Received: no package torch; pip install "
+            "'tfgpr[benchmark]', or leave it out with --nopytorch."
+        )
+
+
+def loops(setting, prior, results):
+    """Each loop over all images as one batch, and over some of them one at a time."""
+    published, default = setting.published, setting.task.default
+    ways = {"paper, TensorFlow": (published, _tensorflow(setting, prior, published))}
+    if setting.pytorch:
+        ways["paper, PyTorch float32"] = published, _pytorch(setting, prior, False)
+        if machine.compute_dtype(prior) == "mixed_bfloat16":
+            ways["paper, PyTorch bfloat16"] = published, _pytorch(setting, prior, True)
+    ways["default"] = default, _tensorflow(setting, prior, default)
+    for name, (method, make) in ways.items():
+        for images, batch in ((setting.images, len(setting.images)), (setting.single, 1)):
+
+            def measure(method=method, make=make, images=images, batch=batch):
+                return _measure(setting, prior, method, make(), images, batch)
+
+            results.row("loops", f"{name}, {_ALONE if batch == 1 else _TOGETHER}", measure)
+
+
+def _measure(setting, prior, method, restore, images, batch):
+    observed, conditions = setting.observe(images)
+    parts = [slice(first, first + batch) for first in range(0, len(images), batch)]
+
+    def part(rows):
+        return observed[rows], {name: value[rows] for name, value in conditions.items()}
+
+    restore(*part(parts[0]), 2)  # whatever happens only once, such as tracing
+    began = time.perf_counter()
+    found = [restore(*part(rows), method.iterations) for rows in parts]
+    seconds = time.perf_counter() - began
+    latent, restored = (np.concatenate(each) for each in zip(*found))
+    objectives = _published_objective(setting, prior)(latent, observed, conditions)
+    return {
+        "images": len(images),
+        "batch": batch,
+        "iterations": method.iterations,
+        "seconds_per_image": seconds / len(images),
+        "objective": float(np.mean(objectives)),
+        "psnr": float(np.mean(psnr(restored, images))),
+        "objectives": [round(float(value), 4) for value in objectives],
+    }
+
+
+def _published_objective(setting, prior):
+    """The objective of the paper's method: what all loops are compared by."""
+    method = setting.task.paper
+    data = DataFidelity(setting.task.operator, method.p, method.importance_window)
+    objective = Objective.of_prior(prior, data, method.weight)
+
+    @tf.function
+    def evaluate(z, observed, conditions):
+        return objective(z, observed, **conditions)
+
+    return lambda z, observed, conditions: evaluate(
+        z, observed, {name: tf.constant(value) for name, value in conditions.items()}
+    ).numpy()
+
+
+def _tensorflow(setting, prior, method):
+    @functools.cache
+    def make():
+        restorer = Restorer(prior, setting.task, method, setting.seed)
+
+        def restore(observed, conditions, iterations):
+            restorer.start(observed, **conditions)
+            restorer.step(iterations)
+            result = restorer.result()
+            return result.latent, result.images
+
+        return restore
+
+    return make
+
+
+def _pytorch(setting, prior, bfloat16):
+    """The search in PyTorch; what follows it (Poisson blending, ...) is tfgpr's for all."""
+
+    @functools.cache
+    def make():
+        from tfgpr.benchmark.pytorch import PublishedLoop
+
+        loop = PublishedLoop(prior, setting.task, bfloat16)
+
+        @tf.function
+        def finish(z, observed, conditions):
+            return setting.task.consistency(prior.generate(z), observed, **conditions)
+
+        def restore(observed, conditions, iterations):
+            z0 = ClippedNormal()(prior, None, observed, 1, setting.seed)[:, 0]
+            z = loop.search(observed, z0, iterations, **conditions)
+            given = {name: tf.constant(value) for name, value in conditions.items()}
+            return z, finish(tf.constant(z), tf.constant(observed), given).numpy()
+
+        return restore
+
+    return make
+
+
+def target(setting, prior, results):
+    """When the search of `default` reaches the objective that the published loop ended with.
+
+    It minimises the published objective here: only the start and the steps are its own. Each
+    budget of iterations is a search whose rate decays over it. One has arrived where the mean
+    over all images of the best objective so far is the published loop's final mean or less.
+    """
+    ended = results.rows("loops")
+    searches = [_search(setting, prior, budget) for budget in setting.budgets]
+    for mode, images in ((_TOGETHER, setting.images), (_ALONE, setting.single)):
+        rows = {name: row for name, row in ended.items() if name.startswith("paper")}
+        rows = {name: row for name, row in rows.items() if name.endswith(mode)}
+
+        def measure(mode=mode, images=images, rows=rows):
+            batch = len(images) if mode == _TOGETHER else 1
+            wanted = rows[f"paper, TensorFlow, {mode}"]["objective"]
+            tried = [_reach(setting, each, images, batch, wanted) for each in searches]
+            arrived = [each for each in tried if each["seconds_per_image"] is not None]
+            best = min(arrived, key=lambda each: each["seconds_per_image"], default=None)
+            ratios = {}
+            if best is not None:
+                for name, row in rows.items():
+                    ratios[name] = row["seconds_per_image"] / best["seconds_per_image"]
+            return {"objective": wanted, "tried": tried, "best": best, "times_faster_than": ratios}
+
+        results.row("target", mode, measure)
+
+
+def _search(setting, prior, budget):
+    """The published objective with the start and the steps of `default`."""
+    default = setting.task.default.with_iterations(budget)
+    method = dataclasses.replace(
+        setting.task.paper,
+        optimizer=default.optimizer,
+        initialization=default.initialization,
+        iterations=budget,
+    )
+    return Restorer(prior, setting.task, method, setting.seed)
+
+
+def _reach(setting, restorer, images, batch, wanted):
+    budget = restorer.method.iterations
+    observed, conditions = setting.observe(images)
+
+    def search(rows, steps):
+        began = time.perf_counter()
+        restorer.start(observed[rows], **{name: value[rows] for name, value in conditions.items()})
+        starting = time.perf_counter() - began
+        losses = restorer.step(steps)
+        return starting, time.perf_counter() - began - starting, losses
+
+    search(slice(0, batch), 2)  # traced
+    parts = [slice(first, first + batch) for first in range(0, len(images), batch)]
+    starting, stepping, losses = zip(*(search(rows, budget) for rows in parts))
+    best = np.minimum.accumulate(np.concatenate(losses, axis=1), axis=0).mean(axis=1)
+    arrived = np.flatnonzero(best <= wanted)
+    seconds = None
+    if arrived.size:  # step i has computed the objective of iterate i
+        steps = int(arrived[0]) + 1
+        seconds = (sum(starting) + sum(stepping) * steps / budget) / len(images)
+    return {
+        "iterations": budget,
+        "steps_to_reach": int(arrived[0]) + 1 if arrived.size else None,
+        "seconds_per_image": seconds,
+        "objective": float(best[-1]),
+    }
