@@ -101,7 +101,7 @@ def main():
     page = demo.launch(demo.InProcess(tfgpr.load_prior()), port=0, wait=False)
     with browsing() as browser:
         visitor = Visitor(browser, page.local_url.rstrip("/"))
-        visitor.paint(lines=(-50, -25))
+        visitor.paint(lines=(5, 35))
         visitor.set("solutions", 4)
         visitor.restore()
         visitor.page.locator("#gallery img").nth(3).wait_for()

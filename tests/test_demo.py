@@ -5,6 +5,7 @@ import types
 import numpy as np
 import PIL.Image
 import pytest
+from test_scripts import run_script
 
 import tfgpr
 from tfgpr import images
@@ -265,3 +266,15 @@ def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "gradio", None)
     with pytest.raises(InputError, match=r"pip install 'tfgpr\[demo\]'"):
         gradio()
+
+
+def test_a_wrong_command_is_one_line_and_exit_code_2(capsys, monkeypatch):
+    monkeypatch.setattr("tfgpr.demo.gradio", lambda: None)
+    for flags, message in (
+        (["--model_dir=/nowhere"], "Expected a prior"),
+        (["--target=nowhere"], "HOST:PORT"),
+        (["--target=localhost:1", "--model_dir=/nowhere"], "leave one out"),
+        (["--port=99999999"], "port"),
+    ):
+        assert run_script("scripts/demo_app.py", *flags) == 2
+        assert message in capsys.readouterr().err.strip().splitlines()[-1]

@@ -69,7 +69,9 @@ def launch(backend, host="127.0.0.1", port=7860, wait=True):
             prevent_thread_lock=True,
         )
     except OSError as error:
-        raise InputError(f"Cannot listen on {host}:{port}: {error}.") from error
+        raise InputError(
+            f"Cannot listen on {host}:{port}: taken, or no address of this machine; choose another."
+        ) from error
     if wait:
         print(f"Open {page.local_url} (Ctrl+C ends it).", flush=True)
         page.block_thread()
