@@ -289,14 +289,9 @@ def custom(
     Returns:
       A `Task`.
     """
-    rounds = ()
-    if operator.linear:
-        # Fewer steps toward noisy measurements, which would take over their noise.
-        how = {"iterations": 15} if noise_stddev else {"smoothness": 1.0}
-        nearest = LeastChange(operator, **how)
-        rounds = tuple(residual.LeastChanged(nearest, stddev) for stddev in _ROUNDS)
+    rounds = rounds_for(operator, noise_stddev) if operator.linear else ()
     if consistency is None:
-        consistency = keep if noise_stddev or not operator.linear else nearest
+        consistency = keep if noise_stddev or not rounds else rounds[0].least_change
     return Task(
         name,
         operator,
@@ -307,6 +302,18 @@ def custom(
         observed_range=observed_range,
         evidence=rounds,
     )
+
+
+def rounds_for(operator, noise_stddev=0.0):
+    """`Task.evidence` for any linear operator: rounds of `tfgpr.residual.LeastChanged`.
+
+    Args:
+      operator, noise_stddev: of the task.
+    """
+    # Fewer steps toward noisy measurements, which would take over their noise.
+    how = {"iterations": 15} if noise_stddev else {"smoothness": 1.0}
+    nearest = LeastChange(operator, **how)
+    return tuple(residual.LeastChanged(nearest, stddev) for stddev in _ROUNDS)
 
 
 TASKS = {

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfgpr import consistency, metrics, residual, tasks
+from tfgpr import consistency, metrics, tasks
 from tfgpr.corruptions import Corruption
 from tfgpr.operators import BilinearDecimation, Quantize
 
@@ -69,7 +69,7 @@ def _published_super_resolution(factor=4):
         operator=operator,
         corruption=Corruption(operator),
         consistency=consistency.BackProjection(operator),
-        evidence=(residual.LowFrequencies(operator, factor),),
+        evidence=tasks.rounds_for(operator),
     )
 
 
