@@ -6,16 +6,16 @@ from tfgpr.baselines.base import Baseline, as_float
 from tfgpr.errors import InputError
 
 USED = {
-    "inpainting": 800,
+    "inpainting": 1500,
     "colorization": 800,
     "super_resolution": 1500,
     "denoising": 1500,
     "dequantization": 1500,
 }
 NOISE = {
-    "inpainting": 0.02,
-    "colorization": 0.05,
-    "super_resolution": 0.0003,
+    "inpainting": 0.01,
+    "colorization": 0.08,
+    "super_resolution": 0.0005,
     "denoising": 0.011,
     "dequantization": 0.02,
 }
