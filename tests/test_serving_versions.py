@@ -146,6 +146,6 @@ def test_a_killed_exporter_leaves_only_whole_versions(tmp_path):
     first = seen[1]
     for number in versions(base):
         for size, expected in zip(sizes(base / str(number)), first):
-            assert abs(size - expected) <= 16  # of some names in the graph
+            assert abs(size - expected) <= 256  # names in the graph count on
     # The next export is not hindered by what was left.
     assert write(base).name == str(versions(base)[-1])
