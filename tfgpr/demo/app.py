@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 
+from tfgpr import tasks
 from tfgpr.demo import pictures
 from tfgpr.demo.events import CANVAS, Events
 from tfgpr.errors import InputError
@@ -99,7 +100,7 @@ def build(backend):
             with gr.Column(scale=4, min_width=400):
                 given = _inputs(gr, backend, first)
             with gr.Column(scale=6, min_width=480):
-                search = _settings(gr, backend)
+                search = _settings(gr, backend, first)
                 go = gr.Button("Restore", variant="primary", elem_id="go")
                 shown = _outputs(gr)
         _connect(gr, page, backend, given, search, go, shown)
@@ -161,13 +162,15 @@ def _inputs(gr, backend, first):
     return given
 
 
-def _settings(gr, backend):
+def _settings(gr, backend, first):
+    method = tasks.TASKS[first]().default
+
     def slider(label, name, *bounds, step=1):
         return gr.Slider(*bounds, step=step, label=label, elem_id=name, min_width=220)
 
     with gr.Row(visible=backend.searches):
-        iterations = slider("Iterations", "iterations", 10, 1000, 200, step=10)
-        starts = slider("Restarts (the best one counts)", "starts", 1, 8, 2)
+        iterations = slider("Iterations", "iterations", 10, 1000, method.iterations, step=10)
+        starts = slider("Restarts (the best one counts)", "starts", 1, 8, method.starts)
     with gr.Row(visible=backend.searches):
         solutions = slider("Solutions", "solutions", 1, 8, 1)
         seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 9, elem_id="seed")
