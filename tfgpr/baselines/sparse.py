@@ -97,7 +97,7 @@ class Sparse(Baseline):
         image_size=64,
         tolerances=None,
         turns=None,
-        combined=32,
+        combined=48,
         dictionaries=8,
         atoms=384,
         patch=8,
