@@ -50,9 +50,11 @@ def rate(setting, prior, results):
 
         def measure(dtype=dtype):
             loaded = setting.load(dtype)
-            limit = machine.matmul_rate(dtype.removeprefix("mixed_"), seconds=setting.seconds)
             restorer = Restorer(loaded, setting.task, method, setting.seed)
+            product = dtype.removeprefix("mixed_")
+            before = machine.matmul_rate(product, seconds=setting.seconds)
             seconds = _step_seconds(setting, restorer, _RATE_BATCH) / _RATE_BATCH
+            limit = max(before, machine.matmul_rate(product, seconds=setting.seconds))
             flops = machine.iteration_flops(loaded, method)
             return {
                 "batch": _RATE_BATCH,
