@@ -34,8 +34,14 @@ flags.DEFINE_integer("latent_dim", 256, "Size of z.", lower_bound=1)
 flags.DEFINE_enum("latent_law", "uniform", ["uniform", "gaussian"], "Law of z.")
 flags.DEFINE_integer("batch_size", 64, "Images in a step.", lower_bound=1)
 flags.DEFINE_string("optimizer", "Adam", "Keras name; Addons>RectifiedAdam needs [addons].")
-flags.DEFINE_float("learning_rate", 2e-4, "Of both optimizers.", lower_bound=0)
+flags.DEFINE_float("learning_rate", 2e-4, "Of all optimizers.", lower_bound=0)
 flags.DEFINE_float("r1_gamma", 1.0, "Weight of the R1 penalty.", lower_bound=0)
+flags.DEFINE_float(
+    "reconstruction_weight",
+    0.0,
+    "Train an encoder too, and hold G to the real images by so much; 0: no.",
+    lower_bound=0,
+)
 flags.DEFINE_boolean("augment", True, "DiffAugment.")
 flags.DEFINE_boolean("cutout", None, "DiffAugment hides a square; left out: for small sets.")
 flags.DEFINE_boolean("discriminator_batch_norm", False, "Batch norm in D, as in the paper.")
@@ -73,6 +79,7 @@ def main(_):
         r1_gamma=FLAGS.r1_gamma,
         augment=FLAGS.augment,
         cutout=plan.cutout if FLAGS.cutout is None else FLAGS.cutout,
+        reconstruction_weight=FLAGS.reconstruction_weight,
         optimizer=FLAGS.optimizer,
         learning_rate=FLAGS.learning_rate,
         batch_size=FLAGS.batch_size,

@@ -1,9 +1,11 @@
-"""Learns what a prior's generator cannot draw: the network of nu in x* = G(z*) + nu.
+"""Learns what a restoration adds to a GAN: where to start the search, and the network of nu
+in x* = G(z*) + nu, what the generator cannot draw.
 
 python scripts/train_residual.py --data_dir=img_align_celeba --num_images=7500 \
     --model_dir=runs/faces --work_dir=runs/residual --output=runs/faces_with_residual
 
-It searches z* for half of the images first. Killed at any moment, the same command goes on.
+First it trains the encoder that starts a search, then searches z* for half of the images, then
+trains nu. Killed at any moment, the same command goes on.
 """
 
 from absl import flags
@@ -13,7 +15,7 @@ from tfgpr import commands
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "Folder of the images that the prior was trained on.")
 flags.DEFINE_string("model_dir", None, "Folder of the prior; default: the shipped one.")
-flags.DEFINE_string("work_dir", None, "Keeps the latents found and the state of the training.")
+flags.DEFINE_string("work_dir", None, "Keeps the latents found and the states of the trainings.")
 flags.DEFINE_string("output", None, "Folder for the prior with its residual network.")
 flags.DEFINE_integer("num_images", None, "Use only so many of the folder's files.", lower_bound=1)
 flags.DEFINE_integer(
@@ -24,6 +26,10 @@ flags.DEFINE_integer(
     lower_bound=1,
 )
 flags.DEFINE_integer("num_held_out", 250, "So many files after those judge it.", lower_bound=16)
+flags.DEFINE_integer(
+    "encoder_epochs", 30, "Of --steps_per_epoch, for the encoder; 0: none.", lower_bound=0
+)
+flags.DEFINE_string("start_from", None, "Folder of a prior whose nu is to be trained on.")
 flags.DEFINE_integer("epochs", 50, "Of --steps_per_epoch steps each.", lower_bound=1)
 flags.DEFINE_integer("steps_per_epoch", 100, "Steps of 80 images.", lower_bound=1)
 flags.DEFINE_float("learning_rate", 1e-3, "Of Adam, at the start.", lower_bound=0)
@@ -36,6 +42,7 @@ def main(_):
 
     from tfgpr import precision, residual, residual_training
     from tfgpr.data import FolderImages
+    from tfgpr.errors import InputError
     from tfgpr.files import require_free
     from tfgpr.prior import load_prior
 
@@ -45,27 +52,38 @@ def main(_):
     held_out = min(FLAGS.num_held_out, len(files) // 10)
     count = min(FLAGS.num_images or len(files), len(files) - held_out)
     work = pathlib.Path(FLAGS.work_dir)
+    architecture = {"image_size": prior.image_size, "channels": list(residual.CHANNELS)}
+    started = load_prior(FLAGS.start_from).residual if FLAGS.start_from else None
+    if FLAGS.start_from and (started is None or started.architecture != architecture):
+        raise InputError(
+            f"Expected --start_from as a prior with a network of nu {architecture}. Received: "
+            f"{started and started.architecture}."
+        )
 
-    def examples(first, count, every):
-        folder = FolderImages(FLAGS.data_dir, prior.image_size, prior.crop, first, count)
-        images = folder.load()
-        latents = residual_training.search_latents(prior, images, work / "latents", first, every)
-        return residual_training.Examples(prior, images, latents, first)
+    def images(first, count):
+        return FolderImages(FLAGS.data_dir, prior.image_size, prior.crop, first, count).load()
 
-    arguments = {"image_size": prior.image_size, "channels": list(residual.CHANNELS)}
-    network = residual.residual_network(**arguments, dtype=precision.resolve())
+    parts = (0, images(0, count), FLAGS.search_every), (count, images(count, held_out), 1)
+    encoded = work / "with_encoder"
+    if encoded.exists():
+        prior = load_prior(encoded)
+    elif FLAGS.encoder_epochs:
+        pair = [residual_training.Examples(prior, each, None, first) for first, each, _ in parts]
+        residual_training.fit_encoder(
+            prior, *pair, work / "encoder", FLAGS.encoder_epochs, FLAGS.steps_per_epoch
+        )
+        prior.save(encoded)
+    pair = []
+    for first, each, every in parts:
+        latents = residual_training.search_latents(prior, each, work / "latents", first, every)
+        pair.append(residual_training.Examples(prior, each, latents, first))
+    network = started or residual.Residual.untrained(architecture, precision.resolve())
     psnr = residual_training.fit(
-        network,
-        examples(0, count, FLAGS.search_every),
-        examples(count, held_out, 1),
-        work,
-        FLAGS.epochs,
-        FLAGS.steps_per_epoch,
-        FLAGS.learning_rate,
+        network.network, *pair, work, FLAGS.epochs, FLAGS.steps_per_epoch, FLAGS.learning_rate
     )
     steps = FLAGS.epochs * FLAGS.steps_per_epoch
     about = {"images": count, "steps": steps, "held_out_images": held_out, "held_out_psnr": psnr}
-    prior.residual = residual.Residual(network, arguments, about)
+    prior.residual = residual.Residual(network.network, network.architecture, about)
     prior.save(FLAGS.output, FLAGS.overwrite)
     print(f"Held-out PSNR {psnr}; the prior with nu is in {FLAGS.output}")
 

@@ -14,6 +14,7 @@ import pytest
 from absl import flags
 
 from tfgpr.gan import recompute_batch_norm
+from tfgpr.initialization import Encoder
 from tfgpr.prior import GanPrior
 from tfgpr.residual import Residual
 
@@ -57,10 +58,12 @@ def tiny_prior():
 
 @pytest.fixture(scope="session")
 def complete_prior():
-    """The tiny prior with a network of nu, whose random weights move every pixel."""
+    """The tiny prior with a network of nu, whose random weights move every pixel, and an
+    untrained encoder."""
     prior = make_tiny_prior()
     keras.utils.set_random_seed(2)
     prior.residual = Residual.untrained({"image_size": 32, "channels": [4, 8]})
     last = [layer for layer in prior.residual.network.layers if layer.weights][-1]
     last.kernel.assign(0.1 * np.random.default_rng(0).standard_normal(last.kernel.shape))
+    prior.encoder = Encoder.untrained({**TINY, "latent_dim": 6, "channels": 6})
     return prior

@@ -18,6 +18,7 @@ from tfgpr import (
     objective,
     operators,
     optimizers,
+    residual,
     tasks,
 )
 from tfgpr.errors import InputError
@@ -51,10 +52,15 @@ ARCHITECTURES = {
     "discriminator_spectral": lambda: networks.dcgan_discriminator(
         32, 4, batch_norm=False, spectral_norm=True
     ),
+    "encoder": lambda: networks.dcgan_encoder(32, 4, 6),
+    "encoder_gaussian": lambda: networks.dcgan_encoder(
+        64, 2, 7, 4, channels=6, latent_law="gaussian"
+    ),
 }
 STARTS = {
     "clipped_normal": initialization.ClippedNormal(),
     "screened": initialization.Screened(16),
+    "encoded": initialization.Encoded(residual.known_pixels),
 }
 TERMS = {
     "data_l1": lambda prior: objective.DataFidelity(operators.Identity(), 1),
@@ -66,7 +72,7 @@ TERMS = {
 }
 # Classes that other tests cover, or that are only bases.
 ELSEWHERE = {operators.Operator, operators.Separable, objective.Objective, tasks.Task}
-ELSEWHERE |= {corruptions.Corruption}
+ELSEWHERE |= {corruptions.Corruption, initialization.Encoder}
 try:  # tensorflow-addons imports on the older stack only
     flow = 3 * np.random.default_rng(0).standard_normal((32, 32, 2))
     OPERATORS["dense_warp"] = operators.DenseWarp(flow)
@@ -232,15 +238,17 @@ def test_latent_law_draws_what_its_density_says(law):
 
 
 @all_starts
-def test_start_depends_on_neither_batch_nor_mates(start, tiny_prior, rng):
+def test_start_depends_on_neither_batch_nor_mates(start, complete_prior, rng):
     data = objective.DataFidelity(operators.Inpainting())
     observed = rng.random((5, 32, 32, 3), np.float32)
     known = conditions_of(data.operator, 5, rng)["known"]
-    whole = start(tiny_prior, data, tf.constant(observed), 3, 7, known=tf.constant(known))
+    whole = start(complete_prior, data, tf.constant(observed), 3, 7, known=tf.constant(known))
     assert whole.shape == (5, 3, 6)
     assert np.abs(whole.numpy()).max() <= 1
     one = slice(2, 3)
-    alone = start(tiny_prior, data, tf.constant(observed[one]), 3, 7, known=tf.constant(known[one]))
+    alone = start(
+        complete_prior, data, tf.constant(observed[one]), 3, 7, known=tf.constant(known[one])
+    )
     np.testing.assert_array_equal(alone, whole[one])
 
 
@@ -255,7 +263,9 @@ def test_architecture_shapes_ranges_and_keras_round_trip(make, tmp_path, rng):
         assert outputs.shape == (3, size, size, 3)
         assert np.abs(outputs).max() <= 1
     else:
-        assert outputs.shape == (3, 1)
+        columns = {"discriminator": {1}, "encoder": {6, 7}}
+        assert outputs.shape[0] == 3
+        assert outputs.shape[1] in columns[network.name]
     np.testing.assert_allclose(network(inputs[1:2], training=False), outputs[1:2], atol=1e-5)
     copy = make()
     if keras.__version__ > "3" or make is not ARCHITECTURES["discriminator_spectral"]:

@@ -33,6 +33,13 @@ def moved(before, model):
     return [bool((a != b.numpy()).any()) for a, b in zip(before, model.trainable_variables)]
 
 
+NETWORKS = ("generator", "discriminator", "encoder")
+
+
+def make_encoder():
+    return networks.dcgan_encoder(32, 4, 6)
+
+
 class Frozen(keras.optimizers.SGD):
     """Applies nothing, so that the other network's step can be seen alone."""
 
@@ -66,36 +73,107 @@ def test_batch_norm_means_move_in_both_networks(real):
             assert np.abs(norm.moving_mean.numpy() - mean).max() > 0
 
 
+def stepped_gradient(gan, real, name, index):
+    """A kernel of a network and its gradient in `train_step`, by a step of plain SGD.
+
+    Everything else is afterwards as it was in that step: weights as before it, moving
+    statistics as its first draw left them.
+    """
+    gan.compile(*(keras.optimizers.SGD(1.0) if each == name else Frozen() for each in NETWORKS))
+    if gan.encoder:
+        gan.encoder_optimizer.iterations.assign(1000)  # past the warm-up
+    before = {each: snapshot(getattr(gan, each)) for each in gan.trained}
+    gan.train_step(real)
+    kernel = getattr(gan, name).trainable_variables[index]
+    gradient = before[name][index] - kernel.numpy()
+    for each, weights in before.items():
+        for variable, weight in zip(getattr(gan, each).trainable_variables, weights):
+            variable.assign(weight)
+    gan.steps.assign_sub(1)
+    return kernel, gradient
+
+
+def slope_along(loss, kernel, gradient, step=1e-3):
+    """The slope of `loss()` along the gradient's signs: predicted, and by a difference."""
+    direction = np.sign(gradient).astype(np.float32)
+    start = kernel.numpy()
+    kernel.assign(start + step * direction)
+    ahead = loss()
+    kernel.assign(start - step * direction)
+    behind = loss()
+    kernel.assign(start)
+    return (gradient * direction).sum(), (ahead - behind) / (2 * step)
+
+
+def softplus(values):
+    return np.log1p(np.exp(np.float64(values)))
+
+
 def test_the_discriminator_gradient_is_that_of_the_written_loss(real):
     """softplus(-D(x)) + softplus(D(G(z))) + gamma/2 * interval * |grad D|^2, by differences."""
     gan = make_gan(augment=False, r1_gamma=0.3, r1_interval=4)
-    z = gan.latent.sample(8, (1, 1))
+    kernel, gradient = stepped_gradient(gan, real, "discriminator", 2)
     images = real * 2 - 1
-    fake = gan.generator(z, training=True)
-    gradients, logs = gan._discriminator_gradients(images, fake, with_r1=True)
+    fake = gan.generator(gan._draw(8), training=True)
 
     def loss():
         with tf.GradientTape() as tape:
             tape.watch(images)
             real_logits = gan.discriminator(images, training=True)
-        slope = tape.gradient(real_logits, images).numpy().astype(np.float64)
-        fake_logits = gan.discriminator(fake, training=True).numpy().astype(np.float64)
-        r1 = (slope**2).sum((1, 2, 3)).mean()
-        adversarial = np.log1p(np.exp(-real_logits.numpy().astype(np.float64))).mean()
-        adversarial += np.log1p(np.exp(fake_logits)).mean()
-        return adversarial + 0.5 * 0.3 * 4 * r1, adversarial, r1
+        slope = np.float64(tape.gradient(real_logits, images))
+        loss.r1 = (slope**2).sum((1, 2, 3)).mean()
+        loss.adversarial = softplus(-real_logits).mean()
+        loss.adversarial += softplus(gan.discriminator(fake, training=True)).mean()
+        return loss.adversarial + 0.5 * 0.3 * 4 * loss.r1
 
-    _, adversarial, r1 = loss()
-    assert float(logs["d_loss"]) == pytest.approx(adversarial, rel=1e-4)
-    assert float(logs["r1"]) == pytest.approx(r1, rel=1e-3)
-    kernel, gradient = gan.discriminator.trainable_variables[2], gradients[2].numpy()
-    direction = np.sign(gradient).astype(np.float32)
-    start, step = kernel.numpy(), 1e-3
-    kernel.assign(start + step * direction)
-    ahead = loss()[0]
-    kernel.assign(start - step * direction)
-    behind = loss()[0]
-    assert (gradient * direction).sum() == pytest.approx((ahead - behind) / (2 * step), rel=2e-2)
+    loss()
+    assert float(gan.trackers["d_loss"].result()) == pytest.approx(loss.adversarial, rel=1e-4)
+    assert float(gan.trackers["r1"].result()) == pytest.approx(loss.r1, rel=1e-3)
+    predicted, difference = slope_along(loss, kernel, gradient)
+    assert predicted == pytest.approx(difference, rel=2e-2)
+
+
+@pytest.mark.parametrize(("name", "index"), [("generator", -2), ("encoder", 0)])
+def test_with_an_encoder_the_gradients_are_those_of_the_written_loss(name, index, real):
+    """G: softplus(-D(G(z))) + w mean (x - G(E(x)))^2; E: the latter and the law of E(x)."""
+    gan = make_gan(augment=False, reconstruction_weight=300.0, encoder=make_encoder())
+    kernel, gradient = stepped_gradient(gan, real, name, index)
+    images = real * 2 - 1
+
+    def loss():
+        z = gan.encoder(images)
+        error = np.float64(images - gan.generator(z, training=False))
+        total = 300.0 * (error**2).mean()
+        loss.reconstruction = total / 300.0
+        if name == "encoder":
+            z = np.float64(z)
+            return total + (z.mean(0) ** 2 + ((z**2).mean(0) - 1 / 3) ** 2).mean()
+        kept = gan.generator.get_weights()
+        logits = gan.discriminator(gan.generator(gan._draw(8), training=True))
+        for variable, weight in zip(gan.generator.weights, kept):
+            variable.assign(weight)  # the draw moved the moving statistics
+        return total + softplus(-logits).mean()
+
+    loss()
+    assert float(gan.trackers["reconstruction"].result()) == pytest.approx(
+        loss.reconstruction, rel=1e-3
+    )
+    predicted, difference = slope_along(loss, kernel, gradient, 2e-4)
+    assert predicted == pytest.approx(difference, rel=2e-2)
+
+
+def test_the_generator_follows_the_encoder_only_once_that_has_learned(real):
+    plain, held = make_gan(augment=False), make_gan(augment=False, encoder=make_encoder())
+    held.reconstruction_weight = 50.0
+    for gan in (plain, held):
+        gan.compile(keras.optimizers.SGD(1.0), Frozen(), Frozen())
+        gan.train_step(real)
+    for a, b in zip(snapshot(plain.generator), snapshot(held.generator)):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    for gan in (plain, held):
+        gan.train_step(real)  # E has taken one step
+    pairs = zip(snapshot(plain.generator), snapshot(held.generator))
+    assert max(np.abs(a - b).max() for a, b in pairs) > 1e-5
 
 
 def test_r1_is_applied_every_interval_only(real):
@@ -131,22 +209,25 @@ def test_fit_reports_and_the_discriminator_learns(rng):
 
 
 def test_keras_file_round_trip_keeps_weights_optimizers_and_settings(tmp_path, real):
-    gan = make_gan(latent_law="gaussian", r1_gamma=0.5, ema_decay=0.9)
-    gan.compile(keras.optimizers.Adam(1e-3, beta_1=0.4), keras.optimizers.Adam(3e-3))
+    settings = {"latent_law": "gaussian", "r1_gamma": 0.5, "ema_decay": 0.9}
+    gan = make_gan(**settings, encoder=make_encoder(), reconstruction_weight=2.0)
+    gan.compile(keras.optimizers.Adam(1e-3, beta_1=0.4), *map(keras.optimizers.Adam, (3e-3, 5e-3)))
     gan.train_step(real)
     gan.save(tmp_path / "gan.keras")
     copy = keras.models.load_model(tmp_path / "gan.keras")
     assert isinstance(copy, GAN)
     assert copy.get_config().keys() == gan.get_config().keys()
-    for name in ("latent_law", "r1_gamma", "r1_interval", "augment", "ema_decay", "cutout", "seed"):
+    for name in gan.get_config().keys() - {"name", *NETWORKS}:
         assert getattr(copy, name) == getattr(gan, name)
     assert float(copy.generator_optimizer.learning_rate) == pytest.approx(1e-3)
     assert float(copy.discriminator_optimizer.learning_rate) == pytest.approx(3e-3)
+    assert float(copy.encoder_optimizer.learning_rate) == pytest.approx(5e-3)
     z = gan.latent.sample(3, (0, 0))
     np.testing.assert_allclose(copy(z), gan(z), atol=1e-6)
     np.testing.assert_allclose(copy.generator(z), gan.generator(z), atol=1e-6)
     images = gan(z)
     np.testing.assert_allclose(copy.discriminator(images), gan.discriminator(images), atol=1e-6)
+    np.testing.assert_allclose(copy.encoder(images), gan.encoder(images), atol=1e-6)
 
 
 def test_recomputed_batch_norm_is_the_mean_and_variance_over_all_draws():
@@ -210,9 +291,8 @@ def test_cutout_hides_one_square_of_each_image():
 
 def test_draws_are_a_function_of_seed_and_step(real):
     gan, other = make_gan(), make_gan(seed=1)
-    first = gan._draw(5, 0)
-    np.testing.assert_array_equal(first, gan._draw(5, 0))
-    for changed in (gan._draw(5, 1), other._draw(5, 0), other._draw(5, 1)):
-        assert np.abs(changed - first).max() > 0.1
+    first = gan._draw(5)
+    np.testing.assert_array_equal(first, gan._draw(5))
+    assert np.abs(other._draw(5) - first).max() > 0.1
     gan.train_step(real)
-    assert np.abs(gan._draw(5, 0) - first).max() > 0.1
+    assert np.abs(gan._draw(5) - first).max() > 0.1

@@ -9,6 +9,9 @@ import tensorflow as tf
 import tfgpr
 from tfgpr import residual, residual_training, tasks
 from tfgpr.errors import InputError
+from tfgpr.images import as_images as images_of
+from tfgpr.initialization import Encoded, Screened
+from tfgpr.objective import DataFidelity
 from tfgpr.operators import Downsample, Luma, Value
 from tfgpr.prior import load_prior
 from tfgpr.residual import Residual
@@ -177,3 +180,58 @@ def test_training_beats_its_evidence_on_every_task(tiny_prior, searched, tmp_pat
     for before, (name, after) in zip(evidence.numpy(), psnr.items()):
         assert after > before + 0.5, (name, before, after)
     assert len((tmp_path / "run" / "log.csv").read_text().splitlines()) == 3
+
+
+def test_the_encoder_learns_where_the_search_should_start(tiny_prior, tmp_path):
+    """Images that G draws: each task's start comes to lie nearer to them than a random one."""
+    prior = copy_with(tiny_prior, None)
+    clean = np.uint8(np.round(255 * np.asarray(prior.sample(96, seed=2))))
+    examples = residual_training.Examples(prior, clean)
+    weights = prior.generator.get_weights()
+    residual_training.fit_encoder(prior, examples, examples, tmp_path / "run", 2, 60)
+    for before, after in zip(weights, prior.generator.get_weights()):
+        np.testing.assert_array_equal(before, after)
+    assert prior.generator.trainable
+    x = images_of(clean[:16])
+    for name in ("inpainting", "super_resolution", "denoising"):
+        task = tasks.TASKS[name]()
+        given = {"known": tasks.center_hole(32)} if name == "inpainting" else {}
+        observed = task.corruption(x, **given)
+        given = {key: tf.repeat(value, 16, axis=0) for key, value in given.items()}
+        data = DataFidelity(task.operator)
+
+        def error(start, given=given, observed=observed, data=data):
+            z = start(prior, data, observed, 1, 0, **given)[:, 0]
+            return float(tf.reduce_mean((prior.generate(z) - x) ** 2))
+
+        encoded = Encoded(task.evidence[0])
+        assert error(encoded) < 0.8 * error(Screened(1)), name
+        # Without an encoder the bank is screened, as ever.
+        assert error(dataclasses.replace(encoded, without=Screened(64))) == error(encoded)
+        bare = copy_with(tiny_prior, None)
+        for start in (Encoded(task.evidence[0], without=Screened(8)), Screened(8)):
+            z = start(bare, data, observed, 2, 5, **given)
+            np.testing.assert_array_equal(z, Screened(8)(bare, data, observed, 2, 5, **given))
+
+
+def test_the_encoder_is_saved_with_the_prior(complete_prior, rng, tmp_path):
+    complete_prior.save(tmp_path / "prior")
+    read = load_prior(tmp_path / "prior", "float32")
+    found = residual.evidence(tf.constant(images(rng)), luma=0.1, chroma=0.2)
+    expected = complete_prior.encoder(found)
+    assert np.std(expected) > 0.01
+    np.testing.assert_allclose(read.encoder(found), expected, atol=5e-3)  # float16
+
+
+def test_starts_of_several_seeds_differ_and_stay_in_the_box(complete_prior, rng):
+    x = tf.constant(images(rng))
+    starts = [
+        Encoded(residual.Noisy(0.1), spread=spread)(complete_prior, None, x, 2, seed)
+        for spread, seed in ((0.0, 0), (0.3, 0), (0.3, 1))
+    ]
+    np.testing.assert_array_equal(starts[0][:, 0], starts[0][:, 1])
+    for moved in starts[1:]:
+        difference = np.abs(moved - starts[0])
+        assert 0.1 < difference.max() <= 0.3 + 1e-6
+        assert np.abs(moved).max() <= 1
+    assert np.abs(starts[1] - starts[2]).max() > 0.1

@@ -313,8 +313,8 @@ def test_every_input_and_output_has_the_batch_first(path):
 
 
 def test_weights_are_stored_once(path, complete_prior):
-    nu = complete_prior.residual.network
-    networks = (complete_prior.generator, complete_prior.discriminator, nu)
+    networks = [getattr(complete_prior, each) for each in ("generator", "discriminator")]
+    networks += [getattr(complete_prior, each).network for each in ("residual", "encoder")]
     size = sum(array.nbytes for network in networks for array in network.get_weights())
     stored = sum(file.stat().st_size for file in (path / "variables").iterdir())
     assert size < stored < size + 10_000

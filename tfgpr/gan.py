@@ -6,7 +6,17 @@
 with D(.) the logit: the non-saturating logistic loss (Goodfellow et al. 2014) with the R1
 penalty of Mescheder et al. 2018, applied lazily (Karras et al. 2020: every `r1_interval`
 steps, weighted by that interval). Real and generated images pass D in separate calls, as
-in DCGAN, so batch statistics are never mixed.
+in DCGAN, so batch statistics are never mixed. Both networks move at once, by one pass of the
+same images (Shen et al. 2021, "Training Generative Adversarial Networks in One Stage"): a
+third less work than taking turns.
+
+With an encoder E, G is also held to the real images (Larsen et al. 2016; here E is not random):
+
+    min_{G, E}  w E mean (x - G(E(x)))^2 + law(E(x))
+
+where law(.) is the squared difference between the mean and the mean square of each coordinate
+over the batch and those of p_z: E answers with z as p_z would draw them. G(E(x)) is drawn in
+inference mode, as a restoration draws.
 """
 
 import keras
@@ -14,6 +24,8 @@ import tensorflow as tf
 
 from tfgpr import latent as latent_laws
 from tfgpr.augmentation import diff_augment
+
+_WARM_UP = 500  # steps of E until the reconstruction's full weight is on G
 
 
 @keras.saving.register_keras_serializable(package="tfgpr")
@@ -37,6 +49,9 @@ class GAN(keras.Model):
       augment: whether D sees images through `tfgpr.augmentation.diff_augment`.
       cutout: whether that also hides a square of each image: for small sets of images.
       ema_decay: of the averaged generator; ramped up from 0 over the first steps.
+      encoder: None, or a Keras model, images in [-1, 1] -> z `[batch, latent_dim]`, trained
+        along with G; see `tfgpr.networks.dcgan_encoder`.
+      reconstruction_weight: w above, of the mean square over pixels in [-1, 1].
       seed: of z, together with the number of the step.
 
     Under a `tf.distribute` strategy (built and compiled in its scope) each replica takes its
@@ -56,6 +71,8 @@ class GAN(keras.Model):
         augment=True,
         ema_decay=0.999,
         cutout=False,
+        encoder=None,
+        reconstruction_weight=0.0,
         seed=0,
         **kwargs,
     ):
@@ -67,6 +84,8 @@ class GAN(keras.Model):
         self.r1_interval = r1_interval
         self.augment = augment
         self.cutout = cutout
+        self.encoder = encoder
+        self.reconstruction_weight = reconstruction_weight
         self.seed = seed
         self.ema_decay = ema_decay
         self.ema_generator = keras.models.clone_model(generator)
@@ -80,33 +99,44 @@ class GAN(keras.Model):
             name="steps",
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
-        self.trackers = {
-            name: keras.metrics.Mean(name)
-            for name in ("d_loss", "g_loss", "r1", "real_logit", "fake_logit")
-        }
+        names = ("d_loss", "g_loss", "r1", "real_logit", "fake_logit")
+        names += ("reconstruction",) if encoder else ()
+        self.trackers = {name: keras.metrics.Mean(name) for name in names}
         self.built = True
 
-    def compile(self, generator_optimizer=None, discriminator_optimizer=None, **kwargs):
-        """Sets the two optimizers; Adam(2e-4, beta_1=0.5) where None.
+    def compile(
+        self,
+        generator_optimizer=None,
+        discriminator_optimizer=None,
+        encoder_optimizer=None,
+        **kwargs,
+    ):
+        """Sets the optimizers; Adam(2e-4, beta_1=0.5) where None.
 
         Args:
-          generator_optimizer, discriminator_optimizer: Keras optimizers.
+          generator_optimizer, discriminator_optimizer, encoder_optimizer: Keras optimizers;
+            the last one is not used without an encoder.
           **kwargs: further arguments of `keras.Model.compile`. XLA is off unless asked for.
         """
-        self.generator_optimizer = generator_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5)
-        self.discriminator_optimizer = discriminator_optimizer or keras.optimizers.Adam(
-            2e-4, beta_1=0.5
-        )
-        # Keras wants to know one optimizer; its default would be a third.
-        super().compile(**{"optimizer": self.generator_optimizer, "jit_compile": False, **kwargs})
-        _build(self.generator_optimizer, self.generator.trainable_variables)
-        _build(self.discriminator_optimizer, self.discriminator.trainable_variables)
+        given = generator_optimizer, discriminator_optimizer, encoder_optimizer
+        made = [each or keras.optimizers.Adam(2e-4, beta_1=0.5) for each in given]
+        # Keras wants to know one optimizer; its default would be a further one.
+        super().compile(**{"optimizer": made[0], "jit_compile": False, **kwargs})
+        for network, optimizer in zip(("generator", "discriminator", "encoder"), made):
+            if getattr(self, network) is not None:
+                setattr(self, f"{network}_optimizer", optimizer)
+                _build(optimizer, getattr(self, network).trainable_variables)
+
+    @property
+    def trained(self):
+        """The names of the networks that have an optimizer."""
+        return ("generator", "discriminator", *(("encoder",) if self.encoder else ()))
 
     def call(self, z, training=False):
         return self.ema_generator(z, training=training)
 
     def train_step(self, real):
-        """One update of D, then one of G.
+        """One update of D, G and, where there is one, E.
 
         Args:
           real: images `[batch, height, width, 3]` in [0, 1].
@@ -114,42 +144,60 @@ class GAN(keras.Model):
           dict of the running means of the losses, the R1 penalty and the mean logits.
         """
         real = tf.cast(real, tf.float32) * 2.0 - 1.0
-        batch = tf.shape(real)[0]
-        fake = self.generator(self._draw(batch, 0), training=True)
-        penalise = self.r1_gamma > 0
-        if penalise:
-            r1_turn = tf.equal(self.steps % self.r1_interval, 0)
-            d_gradients, d_logs = tf.cond(
+        seen = self._augmented(real)
+        logs = {}
+        with tf.GradientTape(persistent=True) as tape:
+            fake = self.generator(self._draw(tf.shape(real)[0]), training=True)
+            fake_logits = self.discriminator(self._augmented(fake), training=True)
+            real_logits = self.discriminator(seen, training=True)
+            d_loss = tf.reduce_mean(tf.nn.softplus(-real_logits))
+            d_loss += tf.reduce_mean(tf.nn.softplus(fake_logits))
+            g_loss = tf.reduce_mean(tf.nn.softplus(-fake_logits))
+            if self.encoder:
+                logs["reconstruction"], law = self._reconstruction(real)
+                autoencoding = self.reconstruction_weight * logs["reconstruction"] + law
+        of_g, of_d = self.generator.trainable_variables, self.discriminator.trainable_variables
+        gradients = {"generator": tape.gradient(g_loss, of_g)}
+        gradients["discriminator"] = tape.gradient(d_loss, of_d)
+        if self.encoder:
+            found = tape.gradient(autoencoding, [*of_g, *self.encoder.trainable_variables])
+            gradients["encoder"] = found[len(of_g) :]
+            # G follows as E learns: at first E asks for anything.
+            share = tf.cast(self.encoder_optimizer.iterations, tf.float32) / _WARM_UP
+            pairs = zip(gradients["generator"], found)
+            gradients["generator"] = [a + tf.minimum(1.0, share) * b for a, b in pairs]
+        del tape
+        r1_turn = tf.equal(self.steps % self.r1_interval, 0)
+        r1 = tf.zeros([])
+        if self.r1_gamma > 0:
+            gradients["discriminator"], r1 = tf.cond(
                 r1_turn,
-                lambda: self._discriminator_gradients(real, fake, True),
-                lambda: self._discriminator_gradients(real, fake, False),
+                lambda: self._with_r1(gradients["discriminator"], seen),
+                lambda: (gradients["discriminator"], r1),
             )
-        else:
-            d_gradients, d_logs = self._discriminator_gradients(real, fake, False)
-        self._apply(self.discriminator_optimizer, d_gradients, self.discriminator)
-
-        with tf.GradientTape() as tape:
-            fake = self.generator(self._draw(batch, 1), training=True)
-            logits = self.discriminator(self._augmented(fake), training=True)
-            g_loss = tf.reduce_mean(tf.nn.softplus(-logits))
-        g_gradients = tape.gradient(g_loss, self.generator.trainable_variables)
-        self._apply(self.generator_optimizer, g_gradients, self.generator)
+        for name in self.trained:
+            optimizer = getattr(self, f"{name}_optimizer")
+            self._apply(optimizer, gradients[name], getattr(self, name))
         self._update_average()
         self.steps.assign_add(1)
 
-        for name, value in {**d_logs, "g_loss": g_loss}.items():
-            if name == "r1":  # computed on its turns only
-                turn = tf.cast(r1_turn if penalise else True, tf.float32)
-                self.trackers[name].update_state(value, sample_weight=turn)
-            else:
-                self.trackers[name].update_state(value)
+        logs.update(
+            d_loss=d_loss,
+            g_loss=g_loss,
+            real_logit=tf.reduce_mean(real_logits),
+            fake_logit=tf.reduce_mean(fake_logits),
+        )
+        for name, value in logs.items():
+            self.trackers[name].update_state(value)
+        # Computed on its turns only.
+        self.trackers["r1"].update_state(r1, sample_weight=tf.cast(r1_turn, tf.float32))
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 
-    def _draw(self, batch, stream):
+    def _draw(self, batch):
         """z of this replica's part of the batch: the same whoever draws it, on one or many."""
         context = tf.distribute.get_replica_context()
         first = batch * context.replica_id_in_sync_group
-        seed = tf.stack([2 * self.seed + stream, tf.cast(self.steps, tf.int32)])
+        seed = tf.stack([self.seed, tf.cast(self.steps, tf.int32)])
         whole = self.latent.sample(batch * context.num_replicas_in_sync, seed)
         return whole[first : first + batch]
 
@@ -163,30 +211,27 @@ class GAN(keras.Model):
         scaled = [gradient / replicas for gradient in gradients]
         optimizer.apply_gradients(zip(scaled, network.trainable_variables))
 
-    def _discriminator_gradients(self, real, fake, with_r1):
-        fake = self._augmented(fake)
-        real = self._augmented(real)
+    def _with_r1(self, gradients, seen):
+        """Gradients of D's loss with those of the lazy R1 penalty added, and |grad D(x)|^2."""
         with tf.GradientTape() as tape:
-            fake_logits = self.discriminator(fake, training=True)
-            if with_r1:
-                with tf.GradientTape() as inner:
-                    inner.watch(real)
-                    real_logits = self.discriminator(real, training=True)
-                slope = inner.gradient(real_logits, real)
-                r1 = tf.reduce_mean(tf.reduce_sum(slope**2, axis=[1, 2, 3]))
-            else:
-                real_logits = self.discriminator(real, training=True)
-                r1 = tf.zeros([])
-            d_loss = tf.reduce_mean(tf.nn.softplus(-real_logits))
-            d_loss += tf.reduce_mean(tf.nn.softplus(fake_logits))
-            total = d_loss + 0.5 * self.r1_gamma * self.r1_interval * r1
-        gradients = tape.gradient(total, self.discriminator.trainable_variables)
-        return gradients, {
-            "d_loss": d_loss,
-            "r1": r1,
-            "real_logit": tf.reduce_mean(real_logits),
-            "fake_logit": tf.reduce_mean(fake_logits),
-        }
+            with tf.GradientTape() as inner:
+                inner.watch(seen)
+                logits = self.discriminator(seen, training=True)
+            slope = inner.gradient(logits, seen)
+            r1 = tf.reduce_mean(tf.reduce_sum(slope**2, axis=[1, 2, 3]))
+            penalty = 0.5 * self.r1_gamma * self.r1_interval * r1
+        of_r1 = tape.gradient(penalty, self.discriminator.trainable_variables)
+        # The last bias has no part in the slope.
+        return [a if b is None else a + b for a, b in zip(gradients, of_r1)], r1
+
+    def _reconstruction(self, real):
+        """The mean square of x - G(E(x)), and how far E(x) is from following p_z."""
+        z = tf.cast(self.encoder(real, training=True), tf.float32)
+        # The batch norm of these draws is that of the search: moving statistics.
+        drawn = self.generator(z, training=False)
+        mean, square = tf.reduce_mean(z, axis=0), tf.reduce_mean(z**2, axis=0)
+        law = tf.reduce_mean(mean**2 + (square - self.latent.variance) ** 2)
+        return tf.reduce_mean((real - drawn) ** 2), law
 
     def _update_average(self):
         step = tf.cast(self.steps, tf.float32)
@@ -221,6 +266,8 @@ class GAN(keras.Model):
             "augment": self.augment,
             "ema_decay": self.ema_decay,
             "cutout": self.cutout,
+            "encoder": self.encoder and keras.saving.serialize_keras_object(self.encoder),
+            "reconstruction_weight": self.reconstruction_weight,
             "seed": self.seed,
         }
 
@@ -228,15 +275,14 @@ class GAN(keras.Model):
     def from_config(cls, config, custom_objects=None):
         networks = {
             name: keras.saving.deserialize_keras_object(config[name], custom_objects)
-            for name in ("generator", "discriminator")
+            for name in ("generator", "discriminator", "encoder")
+            if config.get(name)
         }
         return cls(**{**config, **networks})
 
     def get_compile_config(self):
-        return {
-            name: keras.saving.serialize_keras_object(getattr(self, name))
-            for name in ("generator_optimizer", "discriminator_optimizer")
-        }
+        names = [f"{name}_optimizer" for name in self.trained]
+        return {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names}
 
     def compile_from_config(self, config):
         self.compile(

@@ -4,8 +4,12 @@ initialization(prior, data, observed, starts, seed, **conditions) -> [batch, sta
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
+
+from tfgpr import networks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,3 +44,59 @@ class Screened:
 
         rows = {"observed": observed, "conditions": conditions}
         return tf.map_fn(choose, rows, fn_output_signature=tf.float32)
+
+
+class Encoder:
+    """A network that answers an observation with the z to start from, at once.
+
+    It sees what y says of each pixel (`tfgpr.residual.Evidence`), so one serves every task.
+
+    Args:
+      network: of `tfgpr.networks.dcgan_encoder` with 6 channels.
+      architecture: the arguments that made it, without `dtype`.
+      training: any JSON value that tells how the weights came to be.
+    """
+
+    def __init__(self, network, architecture, training=None):
+        self.network = network
+        self.architecture = architecture
+        self.training = training or {}
+
+    @classmethod
+    def untrained(cls, architecture, dtype="float32", training=None):
+        """One with random weights."""
+        return cls(networks.dcgan_encoder(**architecture, dtype=dtype), architecture, training)
+
+    def __call__(self, found):
+        """z `[batch, dim]` for an `Evidence`."""
+        return tf.cast(self.network(encoder_input(found), training=False), tf.float32)
+
+
+def encoder_input(found):
+    """What the network of an `Encoder` is called with, `[batch, height, width, 6]`."""
+    return tf.concat([found.images * 2.0 - 1.0, found.uncertainty], axis=-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """The answer of the prior's `Encoder`, moved a little by each seed.
+
+    Attributes:
+      evidence: what y says of each pixel, `(estimate, observed, **conditions)` -> `Evidence`;
+        it is asked beside a gray image.
+      spread: the share of a draw from the latent law that is added, so that several starts
+        differ.
+      without: the start where the prior has no encoder.
+    """
+
+    evidence: Callable
+    spread: float = 0.1
+    without: Any = Screened()
+
+    def __call__(self, prior, data, observed, starts, seed, **conditions):
+        if prior.encoder is None:
+            return self.without(prior, data, observed, starts, seed, **conditions)
+        shape = [tf.shape(observed)[0], prior.image_size, prior.image_size, 3]
+        found = prior.encoder(self.evidence(tf.fill(shape, 0.5), observed, **conditions))
+        moved = found[:, None] + self.spread * prior.latent.sample(starts, (seed, 3))
+        return prior.latent.project(moved)

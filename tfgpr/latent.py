@@ -16,6 +16,7 @@ class Uniform:
     """
 
     name = "uniform"
+    variance = 1.0 / 3.0
 
     def __init__(self, dim):
         self.dim = int(dim)
@@ -41,6 +42,7 @@ class Gaussian:
     """
 
     name = "gaussian"
+    variance = 1.0
 
     def __init__(self, dim):
         self.dim = int(dim)

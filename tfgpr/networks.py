@@ -102,29 +102,67 @@ def dcgan_discriminator(
       InputError: an image size that is not offered.
     """
     layers = keras.layers
-
-    def normalised(layer, dtype=dtype):
-        return layers.SpectralNormalization(layer, dtype=dtype) if spectral_norm else layer
-
     images = keras.Input([image_size, image_size, 3], name="images")
-    x = images
-    for stage in range(_stages(image_size)):
+    x = _down(images, base_channels, kernel_size, batch_norm, spectral_norm, _normal, dtype)
+    dense = layers.Dense(1, kernel_initializer=_normal(), dtype="float32")
+    logits = _normalised(dense, spectral_norm, "float32")(x)
+    return keras.Model(images, logits, name="discriminator")
+
+
+def dcgan_encoder(
+    image_size=64,
+    base_channels=64,
+    latent_dim=100,
+    kernel_size=5,
+    channels=3,
+    latent_law="uniform",
+    dtype="float32",
+):
+    """Images `[batch, image_size, image_size, channels]` -> z `[batch, latent_dim]`.
+
+    The discriminator's convolutions without norm, with He's initialization, and a dense layer;
+    for the uniform law a tanh keeps z inside the box.
+
+    Args:
+      image_size: 32, 64 or 128 pixels.
+      base_channels: channels after the first convolution.
+      latent_dim: size of z.
+      kernel_size: of the convolutions.
+      channels: of what it sees, in about [-1, 1].
+      latent_law: "uniform" or "gaussian".
+      dtype: a Keras dtype policy; weights and z stay float32.
+    Raises:
+      InputError: an image size that is not offered.
+    """
+    layers = keras.layers
+    images = keras.Input([image_size, image_size, channels], name="images")
+    x = _down(images, base_channels, kernel_size, False, False, keras.initializers.HeNormal, dtype)
+    z = layers.Dense(latent_dim, dtype="float32")(x)
+    if latent_law == "uniform":
+        z = layers.Activation("tanh", dtype="float32")(z)
+    return keras.Model(images, z, name="encoder")
+
+
+def _normalised(layer, spectral_norm, dtype):
+    return keras.layers.SpectralNormalization(layer, dtype=dtype) if spectral_norm else layer
+
+
+def _down(x, base_channels, kernel_size, batch_norm, spectral_norm, initializer, dtype):
+    """Convolutions of stride 2 down to 4x4, flattened."""
+    layers = keras.layers
+    for stage in range(_stages(x.shape[1])):
         norm = batch_norm and stage > 0
-        x = normalised(
-            layers.Conv2D(
-                base_channels * 2**stage,
-                kernel_size,
-                strides=2,
-                padding="same",
-                use_bias=not norm,
-                kernel_initializer=_normal(),
-                dtype=dtype,
-            )
-        )(x)
+        convolution = layers.Conv2D(
+            base_channels * 2**stage,
+            kernel_size,
+            strides=2,
+            padding="same",
+            use_bias=not norm,
+            kernel_initializer=initializer(),
+            dtype=dtype,
+        )
+        x = _normalised(convolution, spectral_norm, dtype)(x)
         if norm:
             x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype)(x)
         x = layers.LeakyReLU(0.2, dtype=dtype)(x)
-    x = layers.Flatten(dtype=dtype)(x)
-    dense = layers.Dense(1, kernel_initializer=_normal(), dtype="float32")
-    logits = normalised(dense, dtype="float32")(x)
-    return keras.Model(images, logits, name="discriminator")
+    return layers.Flatten(dtype=dtype)(x)

@@ -31,3 +31,9 @@ def resolve(dtype="auto"):
         return dtype
     on_cpu = not tf.config.list_physical_devices("GPU")
     return "mixed_bfloat16" if on_cpu and _cpu_has_bfloat16() else "float32"
+
+
+def policy_of(model):
+    """The policy that a network computes by: "float32" or "mixed_bfloat16"."""
+    dtypes = {layer.compute_dtype for layer in model.layers if layer.weights}
+    return "mixed_bfloat16" if "bfloat16" in dtypes else "float32"

@@ -5,6 +5,7 @@ On disk a prior is one folder:
     model.json    what the networks are, the latent law, the crop, how it was trained
     weights.npz   their weights in order, float16 (DCGAN networks; loads on Keras 2 and 3)
     residual.npz  those of the network of nu, where one was trained (tfgpr.residual)
+    encoder.npz   those of the network that starts the search (tfgpr.initialization.Encoder)
     *.keras       the networks, where they are not tfgpr's DCGAN (one Keras version only)
 """
 
@@ -25,12 +26,14 @@ from tfgpr.files import atomic_folder, atomic_path, write_json
 from tfgpr.folding import Folded
 from tfgpr.gan import recompute_batch_norm
 from tfgpr.images import FACE_CROP
+from tfgpr.initialization import Encoder
 from tfgpr.residual import Residual
 from tfgpr.version import __version__
 
 FORMAT = 1
 SHIPPED = pathlib.Path(__file__).parent / "priors" / "celeba64"
 _NETWORKS = ("generator", "discriminator")
+_PARTS = {"residual": Residual, "encoder": Encoder}  # what a prior may have learned besides
 
 
 class GanPrior:
@@ -54,12 +57,13 @@ class GanPrior:
 
     Attributes:
       residual: a `tfgpr.residual.Residual`, the prior of what G cannot draw, or None.
+      encoder: a `tfgpr.initialization.Encoder`, which starts the search, or None.
     """
 
     def __init__(
         self, generator, discriminator, latent, crop=FACE_CROP, architecture=None, training=None
     ):
-        self.residual = None
+        self.residual = self.encoder = None
         self.generator = generator
         self.discriminator = discriminator
         self.latent = latent
@@ -158,9 +162,10 @@ class GanPrior:
             for name, file in zip(_NETWORKS, names):
                 with atomic_path(folder / file) as partial:
                     getattr(self, name).save(partial)
-        if self.residual:
-            names.append("residual.npz")
-            _save_float16(folder / names[-1], {"residual": self.residual.network})
+        parts = {name: getattr(self, name) for name in _PARTS if getattr(self, name)}
+        for name, part in parts.items():
+            names.append(f"{name}.npz")
+            _save_float16(folder / names[-1], {name: part.network})
         description = {
             "format": FORMAT,
             "tfgpr": __version__,
@@ -172,11 +177,8 @@ class GanPrior:
             "sha256": {name: _sha256(folder / name) for name in names},
             "training": self.training,
         }
-        if self.residual:
-            description["residual"] = {
-                "architecture": self.residual.architecture,
-                "training": self.residual.training,
-            }
+        for name, part in parts.items():
+            description[name] = {"architecture": part.architecture, "training": part.training}
         write_json(folder / "model.json", description)
 
     @classmethod
@@ -208,11 +210,11 @@ class GanPrior:
             pair = [keras.models.load_model(path / f"{name}.keras") for name in _NETWORKS]
             law = latent_laws.LAWS[latent["law"]](latent["dim"])
             prior = cls(*pair, law, crop, None, training)
-        if "residual" in description:
-            prior.residual = Residual.untrained(
-                **description["residual"], dtype=precision.resolve(dtype)
-            )
-            _load_weights(path / "residual.npz", {"residual": prior.residual.network})
+        for name, kind in _PARTS.items():
+            if name in description:
+                part = kind.untrained(**description[name], dtype=precision.resolve(dtype))
+                _load_weights(path / f"{name}.npz", {name: part.network})
+                setattr(prior, name, part)
         return prior
 
 

@@ -1,5 +1,7 @@
-"""Learns the prior of nu (`tfgpr.residual`) from the residuals x - G(z*) on training images.
+"""Learns what a restoration adds to a GAN: where to start, and the prior of nu.
 
+0. `fit_encoder`: a network learns to answer an observation of any task with a z whose G(z) is
+   near x (`tfgpr.initialization.Encoder`). The searches start there.
 1. `search_latents`: for each training image the z* that the default search finds, from what
    each kind of task observes of it. Kept in files; an interrupted search goes on.
 2. `fit`: the network sees x through random observations of all tasks, beside G(z*), and
@@ -14,10 +16,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgpr import residual, tasks
+from tfgpr import precision, residual, tasks
 from tfgpr.errors import InputError
 from tfgpr.files import atomic_path
 from tfgpr.images import as_images
+from tfgpr.initialization import Encoder
 from tfgpr.operators import Downsample, Luma
 from tfgpr.restoration import Restorer
 
@@ -107,23 +110,25 @@ class Examples:
     Args:
       prior: a `GanPrior`.
       images: uint8 `[count, size, size, 3]`.
-      latents: of `search_latents` for these images.
+      latents: of `search_latents` for these images; None: all stand beside a gray image.
       first: as there.
     """
 
-    def __init__(self, prior, images, latents, first=0):
+    def __init__(self, prior, images, latents=None, first=0):
         size = prior.image_size
         masks = [random_mask(first + index, size) for index in range(len(images))]
         self.images = tf.constant(images)
         self.known = tf.constant(np.stack(masks).astype(np.uint8))
         self.drawn = {}
-        for name, (indices, z) in latents.items():
+        for name, (indices, z) in (latents or {}).items():
             rows = [prior.generate(z[start : start + CHUNK]) for start in range(0, len(z), CHUNK)]
             drawn = tf.cast(tf.round(tf.concat(rows, axis=0) * 255.0), tf.uint8)
             self.drawn[name] = (tf.constant(indices, tf.int32), drawn)
         # An image without a search stands beside the mean drawing.
-        mean = tf.reduce_mean(tf.cast(self.drawn["super_resolution"][1], tf.float32), axis=0)
-        mean = tf.cast(tf.round(mean), tf.uint8)[None]
+        mean = tf.fill([1, size, size, 3], tf.constant(128, tf.uint8))
+        if latents:
+            drawn = tf.cast(self.drawn["super_resolution"][1], tf.float32)
+            mean = tf.cast(tf.round(tf.reduce_mean(drawn, axis=0, keepdims=True)), tf.uint8)
         self.drawn["mean"] = (tf.range(len(images)), mean)
         factors = (2, 4)
         self.low = {each: residual.LowFrequencies(Downsample(each), each) for each in factors}
@@ -141,6 +146,7 @@ class Examples:
             (keys[3], ("super_resolution", "mean"), self._noisy),
             (keys[4], ("super_resolution", "mean"), self._coarse),
         ):
+            kinds = kinds if len(self.drawn) > 1 else ("mean",)
             count = _SLICE // len(kinds)
             picked = [self._pick(kind, count, key + 10 * n) for n, kind in enumerate(kinds)]
             x, generated, known = (tf.concat(part, axis=0) for part in zip(*picked))
@@ -218,6 +224,37 @@ class _Report(keras.callbacks.Callback):
         self.psnr = {name: round(float(error), 2) for name, error in zip(NAMES, errors)}
         if logs is not None:
             logs.update(self.psnr)
+
+
+def fit_encoder(prior, examples, held_out, folder, epochs=30, steps_per_epoch=100):
+    """Trains an `Encoder` for a prior and gives it to the prior; `fit` says more.
+
+    Args:
+      prior: a `GanPrior` with DCGAN networks; they stay as they are.
+      examples, held_out, folder, epochs, steps_per_epoch: of `fit`; `Examples` without latents.
+    Returns:
+      dict from task to the mean PSNR in dB of G(z) on `held_out`, z being the encoder's.
+    """
+    architecture = {
+        "image_size": prior.image_size,
+        "base_channels": prior.architecture["discriminator"]["base_channels"],
+        "latent_dim": prior.latent.dim,
+        "channels": 6,
+        "latent_law": prior.latent.name,
+    }
+    encoder = Encoder.untrained(architecture, precision.policy_of(prior.generator))
+    shape = [prior.image_size, prior.image_size, 3]
+    inputs = [keras.Input(shape) for _ in range(3)]  # as `residual.network_inputs` has them
+    trainable, prior.generator.trainable = prior.generator.trainable, False
+    stacked = keras.layers.Concatenate(dtype="float32")([2.0 * inputs[0], inputs[1]])
+    drawn = prior.generator(encoder.network(stacked), training=False)
+    correction = keras.layers.Activation("linear", dtype="float32")(0.5 * drawn - inputs[0])
+    psnr = fit(keras.Model(inputs, correction), examples, held_out, folder, epochs, steps_per_epoch)
+    prior.generator.trainable = trainable
+    steps = epochs * steps_per_epoch
+    encoder.training = {"images": len(examples.images), "steps": steps, "held_out_psnr": psnr}
+    prior.encoder = encoder
+    return psnr
 
 
 def fit(network, examples, held_out, folder, epochs=50, steps_per_epoch=100, learning_rate=1e-3):

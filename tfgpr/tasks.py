@@ -25,7 +25,7 @@ from tfgpr.consistency import LeastChange, keep
 from tfgpr.corruptions import Corruption
 from tfgpr.errors import InputError
 from tfgpr.images import as_images, as_values
-from tfgpr.initialization import ClippedNormal, Screened
+from tfgpr.initialization import ClippedNormal, Encoded, Screened
 from tfgpr.operators import (
     Downsample,
     Identity,
@@ -168,11 +168,11 @@ def _paper(learning_rate, weight, **settings):
     )
 
 
-def _default(weight, iterations=80, starts=1, **settings):
+def _default(weight=0.0, evidence=None, iterations=80, starts=1, **settings):
     return Method(
         optimizer=Adam(0.1, beta_2=0.9, decay_steps=iterations),
         iterations=iterations,
-        initialization=Screened(256),
+        initialization=Encoded(evidence) if evidence else Screened(),
         starts=starts,
         weight=weight,
         **settings,
@@ -187,7 +187,7 @@ def inpainting():
         operator,
         Corruption(operator),
         consistency.poisson_blend,
-        default=_default(30.0),
+        default=_default(30.0, residual.known_pixels),
         paper=_paper(0.02, 0.05, importance_window=7),
         evidence=(residual.known_pixels,),
     )
@@ -205,7 +205,7 @@ def colorization(value=False):
         operator,
         Corruption(operator),
         consistency.scale_value if value else consistency.shift_luma,
-        default=_default(0.0),
+        default=_default(0.0, None if value else residual.known_luma),
         paper=_paper(0.02, 0.05),
         evidence=() if value else (residual.known_luma,),
     )
@@ -218,15 +218,16 @@ def super_resolution(factor=4, method="bicubic"):
       factor, method: of `tfgpr.operators.Downsample`.
     """
     operator = Downsample(factor, method)
+    evidence = residual.LowFrequencies(operator, factor)
     return Task(
         "super_resolution",
         operator,
         Corruption(operator),
         consistency.BackProjection(operator),
-        default=_default(0.0),
+        default=_default(0.0, evidence),
         paper=_paper(0.0032, 0.0003),
         observed_range=(-0.25, 1.25),  # bicubic overshoots at edges
-        evidence=(residual.LowFrequencies(operator, factor),),
+        evidence=(evidence,),
     )
 
 
@@ -236,16 +237,16 @@ def denoising(noise_stddev=0.1):
     Args:
       noise_stddev: its standard deviation in units of [0, 1].
     """
-    operator = Identity()
+    operator, evidence = Identity(), residual.Noisy(noise_stddev)
     return Task(
         "denoising",
         operator,
         Corruption(operator, noise_stddev),
         consistency.keep,
-        default=_default(0.0, p=2),
+        default=_default(0.0, evidence, p=2),
         paper=_paper(0.0002, 0.015),
         observed_range=(-1.0, 2.0),
-        evidence=(residual.Noisy(noise_stddev),),
+        evidence=(evidence,),
     )
 
 
@@ -255,14 +256,15 @@ def dequantization(steps=4):
     Args:
       steps: number of intervals of [0, 1].
     """
+    evidence = residual.Noisy(residual.quantization_stddev(steps))
     return Task(
         "dequantization",
         Identity(),
         Corruption(Quantize(steps)),
         consistency.ClipToCell(steps),
-        default=_default(0.0, p=2),
+        default=_default(0.0, evidence, p=2),
         paper=_paper(0.0002, 0.0005),
-        evidence=(residual.Noisy(residual.quantization_stddev(steps)),),
+        evidence=(evidence,),
     )
 
 
@@ -297,7 +299,7 @@ def custom(
         operator,
         Corruption(operator, noise_stddev),
         consistency,
-        default=method or _default(0.0, p=2 if noise_stddev else 1),
+        default=method or _default(p=2 if noise_stddev else 1),
         paper=_paper(0.02, 0.05),
         observed_range=observed_range,
         evidence=rounds,

@@ -21,7 +21,7 @@ import sys
 import keras
 import tensorflow as tf
 
-from tfgpr import addons, precision
+from tfgpr import addons, networks, precision
 from tfgpr.errors import InputError
 from tfgpr.files import require_free, write_json
 from tfgpr.gan import GAN, synchronize_batch_norm
@@ -46,8 +46,10 @@ class Recipe:
       r1_gamma: weight of the lazy R1 penalty.
       augment: DiffAugment on or off.
       cutout: DiffAugment also hides a square of each image; for small sets.
-      optimizer: Keras's name of G's and D's, such as "Adam" or "Addons>RectifiedAdam".
-      learning_rate, beta_1: of both optimizers (beta_1 where theirs has one).
+      reconstruction_weight: above 0, an encoder as wide as D is trained along, and G is held
+        to the real images by this weight; see `tfgpr.gan`.
+      optimizer: Keras's name of all optimizers', such as "Adam" or "Addons>RectifiedAdam".
+      learning_rate, beta_1: of all optimizers (beta_1 where theirs has one).
       batch_size: real images in a step.
       seed: of everything random.
     """
@@ -64,6 +66,7 @@ class Recipe:
     r1_gamma: float = 1.0
     augment: bool = True
     cutout: bool = False
+    reconstruction_weight: float = 0.0
     optimizer: str = "Adam"
     learning_rate: float = 2e-4
     beta_1: float = 0.5
@@ -94,6 +97,16 @@ class Recipe:
 
     def gan(self, prior):
         """The compiled `GAN` that trains the networks of `prior`."""
+        encoder = None
+        if self.reconstruction_weight:
+            encoder = networks.dcgan_encoder(
+                self.image_size,
+                prior.architecture["discriminator"]["base_channels"],
+                self.latent_dim,
+                self.kernel_size,
+                latent_law=self.latent_law,
+                dtype=precision.policy_of(prior.generator),
+            )
         gan = GAN(
             prior.generator,
             prior.discriminator,
@@ -101,10 +114,12 @@ class Recipe:
             r1_gamma=self.r1_gamma,
             augment=self.augment,
             cutout=self.cutout,
+            encoder=encoder,
+            reconstruction_weight=self.reconstruction_weight,
             seed=self.seed,
         )
         gan.compile(
-            *(make_optimizer(self.optimizer, self.learning_rate, self.beta_1) for _ in range(2))
+            *(make_optimizer(self.optimizer, self.learning_rate, self.beta_1) for _ in gan.trained)
         )
         return gan
 

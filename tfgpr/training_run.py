@@ -18,6 +18,7 @@ from tfgpr.files import atomic_path
 from tfgpr.gan import recompute_batch_norm, tensorflow_variables
 from tfgpr.images import grid, write_png
 from tfgpr.prior import GanPrior
+from tfgpr.training_state import networks, optimizers
 
 CHECK_EVERY = 20  # steps from one look at the losses to the next
 D_WON = 0.05  # D's mean loss below which it tells every image; at equality it is 2 log 2
@@ -62,8 +63,8 @@ class Run(keras.callbacks.Callback):
         # Explicit lists of variables: the same on Keras 2 and 3.
         checkpoint = tf.train.Checkpoint(
             steps=gan.steps,
-            **{n: tensorflow_variables(getattr(gan, n).variables) for n in _NETWORKS},
-            **{n: _optimizer_variables(getattr(gan, n)) for n in _OPTIMIZERS},
+            **{n: tensorflow_variables(getattr(gan, n).variables) for n in networks(gan)},
+            **{n: _optimizer_variables(getattr(gan, n)) for n in optimizers(gan)},
         )
         folder = str(self.model_dir / "checkpoints")
         self.manager = tf.train.CheckpointManager(checkpoint, folder, 2)
@@ -91,7 +92,7 @@ class Run(keras.callbacks.Callback):
 
     def save(self):
         """Writes a checkpoint; refuses weights that are no longer finite."""
-        for name in _NETWORKS:
+        for name in networks(self.gan):
             if not all(
                 np.isfinite(weight).all() for weight in getattr(self.gan, name).get_weights()
             ):
@@ -218,10 +219,6 @@ class Run(keras.callbacks.Callback):
             if picture is not None:
                 tf.summary.image("samples", picture[None])
         self.board.flush()
-
-
-_NETWORKS = ("generator", "discriminator", "ema_generator")
-_OPTIMIZERS = ("generator_optimizer", "discriminator_optimizer")
 
 
 def _optimizer_variables(optimizer):

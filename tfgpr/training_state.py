@@ -16,8 +16,17 @@ import tensorflow as tf
 from tfgpr.errors import InputError
 from tfgpr.files import atomic_path
 
-_NETWORKS = ("generator", "discriminator", "ema_generator")
-_OPTIMIZERS = ("generator_optimizer", "discriminator_optimizer")
+_MAY_DIFFER = ("reconstruction_weight", "learning_rate", "seed")
+
+
+def networks(gan):
+    """The names of the networks of a `GAN` whose weights are its state."""
+    return (*gan.trained, "ema_generator")
+
+
+def optimizers(gan):
+    """The names of its optimizers."""
+    return tuple(f"{name}_optimizer" for name in gan.trained)
 
 
 def save_state(gan, path, recipe):
@@ -29,10 +38,10 @@ def save_state(gan, path, recipe):
       recipe: JSON values that a run must share to go on from here.
     """
     arrays = {"recipe": json.dumps(recipe), "steps": gan.steps.numpy()}
-    for name in _NETWORKS:
+    for name in networks(gan):
         for index, weight in enumerate(getattr(gan, name).get_weights()):
             arrays[f"{name}/{index:03d}"] = weight.astype(np.float16)
-    for name in _OPTIMIZERS:
+    for name in optimizers(gan):
         for index, moment in enumerate(_moments(getattr(gan, name))):
             half = tf.cast(tf.convert_to_tensor(moment), tf.bfloat16)
             arrays[f"{name}/{index:03d}"] = tf.bitcast(half, tf.uint16).numpy()
@@ -42,6 +51,9 @@ def save_state(gan, path, recipe):
 
 def load_state(gan, path, recipe, defaults):
     """Sets a compiled `GAN` to a state that `save_state` wrote.
+
+    The settings `reconstruction_weight`, `learning_rate` and `seed` may be others than before;
+    an encoder that the state does not have begins anew.
 
     Args:
       gan: the `GAN`.
@@ -60,21 +72,24 @@ def load_state(gan, path, recipe, defaults):
         raise InputError(
             f"Expected a training state to start from. Received: {path} ({error!r})."
         ) from error
-    differ = sorted(name for name in recipe if begun.get(name) != recipe[name])
+    differ = sorted(
+        name for name in recipe if name not in _MAY_DIFFER and begun.get(name) != recipe[name]
+    )
     if differ:
         theirs = ", ".join(f"{name}: {begun.get(name)}" for name in differ)
         raise InputError(
             f"Expected a training state of this recipe. Received: {path} with {theirs}; start "
             "with those settings, or without the state."
         )
-    for name in _NETWORKS:
-        values = _of(arrays, name)
-        getattr(gan, name).set_weights([value.astype(np.float32) for value in values])
-    for name in _OPTIMIZERS:
-        optimizer = getattr(gan, name)
-        for moment, value in zip(_moments(optimizer), _of(arrays, name)):
+    for name in networks(gan):
+        if values := _of(arrays, name):
+            getattr(gan, name).set_weights([value.astype(np.float32) for value in values])
+    for name in optimizers(gan):
+        optimizer, values = getattr(gan, name), _of(arrays, name)
+        for moment, value in zip(_moments(optimizer), values):
             moment.assign(tf.cast(tf.bitcast(value, tf.bfloat16), tf.float32))
-        optimizer.iterations.assign(steps)
+        if values:
+            optimizer.iterations.assign(steps)
     gan.steps.assign(steps)
 
 

@@ -13,7 +13,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from tfgpr import data
+from tfgpr import data, precision
 from tfgpr.benchmark import machine
 from tfgpr.gan import GAN
 from tfgpr.prior import GanPrior
@@ -25,8 +25,8 @@ _RATE_BATCH = 64
 
 def _dtypes(setting):
     """The dtypes worth measuring: float32, and bfloat16 where "auto" would choose it."""
-    automatic = machine.compute_dtype(setting.load("auto"))
-    wanted = machine.compute_dtype(setting.load(setting.dtype))
+    automatic = precision.policy_of(setting.load("auto").generator)
+    wanted = precision.policy_of(setting.load(setting.dtype).generator)
     return [d for d in ("float32", "mixed_bfloat16") if d in ("float32", automatic, wanted)]
 
 
@@ -97,7 +97,7 @@ def scaling(setting, prior, results):
     for width in setting.widths if prior.architecture else ():
 
         def measure_width(width=width):
-            wide = _untrained(prior, width, machine.compute_dtype(prior))
+            wide = _untrained(prior, width, precision.policy_of(prior.generator))
             searches = Restorer(wide, setting.task, method, setting.seed)
             seconds = _step_seconds(setting, searches, 16) / 16
             return {

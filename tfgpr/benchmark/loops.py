@@ -12,7 +12,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from tfgpr.benchmark import machine
+from tfgpr import precision
 from tfgpr.errors import InputError
 from tfgpr.initialization import ClippedNormal
 from tfgpr.metrics import psnr
@@ -37,7 +37,7 @@ def loops(setting, prior, results):
     ways = {"paper, TensorFlow": (published, _tensorflow(setting, prior, published))}
     if setting.pytorch:
         ways["paper, PyTorch float32"] = published, _pytorch(setting, prior, False)
-        if machine.compute_dtype(prior) == "mixed_bfloat16":
+        if precision.policy_of(prior.generator) == "mixed_bfloat16":
             ways["paper, PyTorch bfloat16"] = published, _pytorch(setting, prior, True)
     ways["default"] = default, _tensorflow(setting, prior, default)
     for name, (method, make) in ways.items():

@@ -41,12 +41,6 @@ def iteration_flops(prior, method):
     return 2 * networks
 
 
-def compute_dtype(prior):
-    """What the generator of a `GanPrior` computes in: "float32" or "mixed_bfloat16"."""
-    dtypes = {layer.compute_dtype for layer in prior.generator.layers if layer.weights}
-    return "mixed_bfloat16" if "bfloat16" in dtypes else "float32"
-
-
 def fastest(function, seconds=1.0, least=3):
     """The shortest run of `function` in about `seconds`, in seconds; one run before is not
     counted."""
