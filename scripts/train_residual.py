@@ -33,6 +33,9 @@ flags.DEFINE_string("start_from", None, "Folder of a prior whose nu is to be tra
 flags.DEFINE_integer("epochs", 50, "Of --steps_per_epoch steps each.", lower_bound=1)
 flags.DEFINE_integer("steps_per_epoch", 100, "Steps of 80 images.", lower_bound=1)
 flags.DEFINE_float("learning_rate", 1e-3, "Of Adam, at the start.", lower_bound=0)
+flags.DEFINE_float(
+    "realism", 0.0, "Weight of a critic of enlarged images' textures; 0: none.", lower_bound=0
+)
 flags.DEFINE_boolean("overwrite", False, "Replace the prior in --output.")
 flags.mark_flags_as_required(["data_dir", "work_dir", "output"])
 
@@ -40,7 +43,7 @@ flags.mark_flags_as_required(["data_dir", "work_dir", "output"])
 def main(_):
     import pathlib
 
-    from tfgpr import precision, residual, residual_training
+    from tfgpr import precision, residual, residual_examples, residual_training
     from tfgpr.data import FolderImages
     from tfgpr.errors import InputError
     from tfgpr.files import require_free
@@ -68,21 +71,30 @@ def main(_):
     if encoded.exists():
         prior = load_prior(encoded)
     elif FLAGS.encoder_epochs:
-        pair = [residual_training.Examples(prior, each, None, first) for first, each, _ in parts]
+        pair = [residual_examples.Examples(prior, each, None, first) for first, each, _ in parts]
         residual_training.fit_encoder(
             prior, *pair, work / "encoder", FLAGS.encoder_epochs, FLAGS.steps_per_epoch
         )
         prior.save(encoded)
     pair = []
     for first, each, every in parts:
-        latents = residual_training.search_latents(prior, each, work / "latents", first, every)
-        pair.append(residual_training.Examples(prior, each, latents, first))
+        latents = residual_examples.search_latents(prior, each, work / "latents", first, every)
+        pair.append(residual_examples.Examples(prior, each, latents, first))
     network = started or residual.Residual.untrained(architecture, precision.resolve())
     psnr = residual_training.fit(
-        network.network, *pair, work, FLAGS.epochs, FLAGS.steps_per_epoch, FLAGS.learning_rate
+        network.network,
+        *pair,
+        work,
+        FLAGS.epochs,
+        FLAGS.steps_per_epoch,
+        FLAGS.learning_rate,
+        FLAGS.realism,
     )
     steps = FLAGS.epochs * FLAGS.steps_per_epoch
-    about = {"images": count, "steps": steps, "held_out_images": held_out, "held_out_psnr": psnr}
+    about = {"images": count, "steps": steps, "realism": FLAGS.realism}
+    about |= {"held_out_images": held_out, "held_out_psnr": psnr}
+    if started:
+        about["started_from"] = started.training
     prior.residual = residual.Residual(network.network, network.architecture, about)
     prior.save(FLAGS.output, FLAGS.overwrite)
     print(f"Held-out PSNR {psnr}; the prior with nu is in {FLAGS.output}")

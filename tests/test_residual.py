@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import tfgpr
-from tfgpr import residual, residual_training, tasks
+from tfgpr import residual, residual_examples, residual_training, tasks
 from tfgpr.errors import InputError
 from tfgpr.images import as_images as images_of
 from tfgpr.initialization import Encoded, Screened
@@ -130,20 +130,20 @@ def test_a_damaged_network_of_nu_is_named(complete_prior, tmp_path):
 
 def test_masks_hide_something_and_show_something():
     for index in range(40):
-        known = residual_training.random_mask(index, 32)
+        known = residual_examples.random_mask(index, 32)
         assert 0 < known.mean() < 1
-        np.testing.assert_array_equal(known, residual_training.random_mask(index, 32))
+        np.testing.assert_array_equal(known, residual_examples.random_mask(index, 32))
 
 
 @pytest.fixture
 def searched(tiny_prior, tmp_path, monkeypatch):
     """Smooth images of one hue, which no search of the tiny prior can draw, and their z*."""
-    monkeypatch.setattr(residual_training, "CHUNK", 16)
+    monkeypatch.setattr(residual_examples, "CHUNK", 16)
     slopes = np.random.default_rng(0).uniform(-0.3, 0.3, (32, 2, 1, 1))
     down, right = np.meshgrid(np.linspace(-1, 1, 32), np.linspace(-1, 1, 32), indexing="ij")
     gray = 0.5 + slopes[:, 0] * down + slopes[:, 1] * right
     clean = (255 * gray[..., None] * [1.0, 0.7, 0.4] * 0.9).astype(np.uint8)
-    return clean, residual_training.search_latents(tiny_prior, clean, tmp_path / "latents")
+    return clean, residual_examples.search_latents(tiny_prior, clean, tmp_path / "latents")
 
 
 def test_latents_are_searched_once(tiny_prior, searched, tmp_path):
@@ -154,7 +154,7 @@ def test_latents_are_searched_once(tiny_prior, searched, tmp_path):
     files = sorted((tmp_path / "latents").iterdir())
     before = [file.stat().st_mtime_ns for file in files]
     files[1].unlink()  # as if killed before the second
-    again = residual_training.search_latents(tiny_prior, clean, tmp_path / "latents")
+    again = residual_examples.search_latents(tiny_prior, clean, tmp_path / "latents")
     assert files[0].stat().st_mtime_ns == before[0]
     for name in latents:
         np.testing.assert_allclose(again[name][1], latents[name][1], atol=1e-5)
@@ -162,7 +162,7 @@ def test_latents_are_searched_once(tiny_prior, searched, tmp_path):
 
 def test_training_beats_its_evidence_on_every_task(tiny_prior, searched, tmp_path):
     clean, latents = searched
-    examples = residual_training.Examples(tiny_prior, clean, latents)
+    examples = residual_examples.Examples(tiny_prior, clean, latents)
     network = residual.residual_network(32, [8, 16])
     _, missing = examples.batch(0)
     evidence = -10 * residual_training.log_error(missing, tf.zeros_like(missing))
@@ -176,7 +176,7 @@ def test_training_beats_its_evidence_on_every_task(tiny_prior, searched, tmp_pat
         steps_per_epoch=60,
         learning_rate=1e-2,
     )
-    assert list(psnr) == list(residual_training.NAMES)
+    assert list(psnr) == list(residual_examples.NAMES)
     for before, (name, after) in zip(evidence.numpy(), psnr.items()):
         assert after > before + 0.5, (name, before, after)
     assert len((tmp_path / "run" / "log.csv").read_text().splitlines()) == 3
@@ -186,7 +186,7 @@ def test_the_encoder_learns_where_the_search_should_start(tiny_prior, tmp_path):
     """Images that G draws: each task's start comes to lie nearer to them than a random one."""
     prior = copy_with(tiny_prior, None)
     clean = np.uint8(np.round(255 * np.asarray(prior.sample(96, seed=2))))
-    examples = residual_training.Examples(prior, clean)
+    examples = residual_examples.Examples(prior, clean)
     weights = prior.generator.get_weights()
     residual_training.fit_encoder(prior, examples, examples, tmp_path / "run", 2, 60)
     for before, after in zip(weights, prior.generator.get_weights()):

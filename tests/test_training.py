@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 from test_scripts import run_script
 
-from tfgpr import data, judge, networks, training, training_run, training_speed
+from tfgpr import data, judge, networks, residual, training, training_run, training_speed
 from tfgpr.errors import InputError
 from tfgpr.images import write_png
 from tfgpr.prior import load_prior
@@ -96,6 +96,32 @@ def test_an_ended_run_goes_on_elsewhere_from_its_small_state(tmp_path):
     state.write_bytes(state.read_bytes()[:1000])
     with pytest.raises(InputError, match="training state"):
         training.train(TINY, batches, 3, 4, tmp_path / "fourth", **settings)
+
+
+def test_a_run_with_an_encoder_can_begin_anywhere_and_leaves_it_with_the_prior(tmp_path):
+    settings = {"dtype": "float32"}
+    training.train(TINY, batches, 3, 1, tmp_path / "plain", **settings)
+    held = training.Recipe(**{**TINY.__dict__, "reconstruction_weight": 3.0})
+    settings["start_from"] = tmp_path / "plain" / "state.npz"
+    training.train(held, batches, 3, 2, tmp_path / "held", **settings)
+    encoder = checkpointed(tmp_path / "held", "encoder/")
+    assert encoder
+    assert any(value.any() for value in checkpointed(tmp_path / "held", "encoder_opt").values())
+    prior = load_prior(tmp_path / "held", "float32")
+    assert prior.training["steps"] == 6
+    # The prior's sees uncertainty too, but knows nothing of it yet.
+    clean = networks.dcgan_encoder(32, 3, 6)
+    stored = prior.encoder.network.get_weights()
+    clean.set_weights([stored[0][:, :, :3], *stored[1:]])
+    images = np.random.default_rng(1).random((3, 32, 32, 3), np.float32)
+    for uncertainty in (0.0, 1.0):
+        found = residual.evidence(tf.constant(images), uncertainty, uncertainty)
+        np.testing.assert_allclose(prior.encoder(found), clean(images * 2 - 1), atol=1e-5)
+    # From its own small state the encoder goes on.
+    settings["start_from"] = tmp_path / "held" / "state.npz"
+    training.train(held, batches, 3, 2, tmp_path / "again", **settings)
+    for key, value in checkpointed(tmp_path / "again", "encoder/").items():
+        np.testing.assert_allclose(value, encoder[key], rtol=4e-3, atol=1e-6)
 
 
 def test_a_killed_run_ends_with_all_its_steps(tmp_path):

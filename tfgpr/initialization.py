@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfgpr import networks
@@ -66,6 +67,20 @@ class Encoder:
     def untrained(cls, architecture, dtype="float32", training=None):
         """One with random weights."""
         return cls(networks.dcgan_encoder(**architecture, dtype=dtype), architecture, training)
+
+    @classmethod
+    def for_prior(cls, prior, dtype="float32"):
+        """An untrained one, as wide as the discriminator of a `GanPrior` of DCGAN networks."""
+        like = prior.architecture["discriminator"]
+        names = ("image_size", "base_channels", "kernel_size")
+        architecture = {name: like[name] for name in names if name in like}
+        architecture |= {"latent_dim": prior.latent.dim, "latent_law": prior.latent.name}
+        return cls.untrained({**architecture, "channels": 6}, dtype)
+
+    def take_over(self, network):
+        """Becomes an encoder of clean images (one of 3 channels), deaf to uncertainty."""
+        first, *rest = network.get_weights()
+        self.network.set_weights([np.concatenate([first, 0.0 * first], axis=2), *rest])
 
     def __call__(self, found):
         """z `[batch, dim]` for an `Evidence`."""

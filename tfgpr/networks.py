@@ -111,7 +111,7 @@ def dcgan_discriminator(
 
 def dcgan_encoder(
     image_size=64,
-    base_channels=64,
+    base_channels=128,
     latent_dim=100,
     kernel_size=5,
     channels=3,

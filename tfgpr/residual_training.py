@@ -2,13 +2,12 @@
 
 0. `fit_encoder`: a network learns to answer an observation of any task with a z whose G(z) is
    near x (`tfgpr.initialization.Encoder`). The searches start there.
-1. `search_latents`: for each training image the z* that the default search finds, from what
-   each kind of task observes of it. Kept in files; an interrupted search goes on.
+1. `tfgpr.residual_examples`: for each training image the z* that the default search finds,
+   from what each kind of task observes of it. Kept in files; an interrupted search goes on.
 2. `fit`: the network sees x through random observations of all tasks, beside G(z*), and
    learns the posterior mean of x.
 """
 
-import dataclasses
 import pathlib
 import sys
 
@@ -16,188 +15,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgpr import precision, residual, tasks
+from tfgpr import precision
 from tfgpr.errors import InputError
-from tfgpr.files import atomic_path
-from tfgpr.images import as_images
 from tfgpr.initialization import Encoder
-from tfgpr.operators import Downsample, Luma
-from tfgpr.restoration import Restorer
+from tfgpr.residual_examples import NAMES, SLICE
 
-CHUNK = 250  # images in a file of latents
-_KINDS = ("inpainting", "colorization", "super_resolution")  # what a search can see of an image
-_SLICE = 16  # images of each task in a batch
-_QUANTIZATION_STEPS = (2, 3, 4, 4, 4, 4, 5, 6, 8, 12, 16)
 _LEAST_ERROR = 1e-4  # mean squared error below which being closer is worth nothing (40 dB)
-NAMES = ("inpainting", "colorization", "super_resolution", "denoising", "dequantization")
 
-
-def random_mask(index, image_size):
-    """The mask `known` that training image `index` is searched with, `[size, size, 1]`.
-
-    Half are the central square; the rest rectangles anywhere, and scattered pixels.
-    """
-    draw = np.random.default_rng([7, index])
-    known = np.ones([image_size, image_size, 1], np.float32)
-    kind = draw.integers(4)
-    if kind < 2:
-        return tasks.center_hole(image_size)[0]
-    if kind == 2:
-        height, width = draw.integers(image_size // 8, image_size * 5 // 8 + 1, 2)
-        top = draw.integers(0, image_size - height + 1)
-        left = draw.integers(0, image_size - width + 1)
-        known[top : top + height, left : left + width] = 0
-        return known
-    return (draw.random(known.shape) > draw.uniform(0.2, 0.9)).astype(np.float32)
-
-
-def search_latents(prior, images, folder, first=0, every=1):
-    """z* of every image, as each kind of task would find it.
-
-    Args:
-      prior: a `GanPrior`.
-      images: uint8 `[count, size, size, 3]`.
-      folder: keeps a file for each 250 images; what is there is not searched again.
-      first: index of the first image, for its mask and the names of the files.
-      every: search only every so many stretches of 250 images.
-    Returns:
-      dict from kind of task to `(indices, latents)`: all searched images for inpainting, half
-      of them for colorization and half for super-resolution.
-    """
-    folder = pathlib.Path(folder)
-    restorers = {}
-    for name in _KINDS:
-        task = tasks.TASKS[name]()
-        restorers[name] = Restorer(prior, task, dataclasses.replace(task.default, weight=0.0))
-    starts = range(0, len(images), CHUNK * every)
-    bar = keras.utils.Progbar(len(starts), unit_name="file", verbose=2 - sys.stdout.isatty())
-    found = {name: ([], []) for name in _KINDS}
-    for done, start in enumerate(starts):
-        file = folder / f"{first + start:05d}.npz"
-        if not file.is_file():
-            clean = as_images(images[start : start + CHUNK])
-            with atomic_path(file) as partial:
-                np.savez(partial, **_search(restorers, clean, first + start))
-        stored = np.load(file)
-        for name, offset in zip(_KINDS, (0, 0, CHUNK // 2)):
-            count = len(stored[name])
-            found[name][0].append(np.arange(start + offset, start + offset + count))
-            found[name][1].append(stored[name])
-        bar.update(done + 1)
-    return {name: tuple(map(np.concatenate, pair)) for name, pair in found.items()}
-
-
-def _search(restorers, clean, first):
-    half = CHUNK // 2
-    known = np.stack([random_mask(first + i, clean.shape[1]) for i in range(len(clean))])
-    latents = {
-        "inpainting": [
-            restorers["inpainting"].restore(clean[part] * known[part], known=known[part]).latent
-            for part in (slice(half), slice(half, None))
-            if len(clean[part])
-        ]
-    }
-    for name, part in (("colorization", slice(half)), ("super_resolution", slice(half, None))):
-        observed = restorers[name].task.corruption(clean[part]).numpy()
-        latents[name] = [restorers[name].restore(observed).latent] if len(observed) else []
-    empty = np.zeros([0, restorers["inpainting"].prior.latent.dim], np.float32)
-    return {name: np.concatenate([empty, *parts]) for name, parts in latents.items()}
-
-
-class Examples:
-    """Batches of (evidence, uncertainty, G(z*)) and x, 16 images of each of the five tasks.
-
-    Args:
-      prior: a `GanPrior`.
-      images: uint8 `[count, size, size, 3]`.
-      latents: of `search_latents` for these images; None: all stand beside a gray image.
-      first: as there.
-    """
-
-    def __init__(self, prior, images, latents=None, first=0):
-        size = prior.image_size
-        masks = [random_mask(first + index, size) for index in range(len(images))]
-        self.images = tf.constant(images)
-        self.known = tf.constant(np.stack(masks).astype(np.uint8))
-        self.drawn = {}
-        for name, (indices, z) in (latents or {}).items():
-            rows = [prior.generate(z[start : start + CHUNK]) for start in range(0, len(z), CHUNK)]
-            drawn = tf.cast(tf.round(tf.concat(rows, axis=0) * 255.0), tf.uint8)
-            self.drawn[name] = (tf.constant(indices, tf.int32), drawn)
-        # An image without a search stands beside the mean drawing.
-        mean = tf.fill([1, size, size, 3], tf.constant(128, tf.uint8))
-        if latents:
-            drawn = tf.cast(self.drawn["super_resolution"][1], tf.float32)
-            mean = tf.cast(tf.round(tf.reduce_mean(drawn, axis=0, keepdims=True)), tf.uint8)
-        self.drawn["mean"] = (tf.range(len(images)), mean)
-        factors = (2, 4)
-        self.low = {each: residual.LowFrequencies(Downsample(each), each) for each in factors}
-
-    def batch(self, index):
-        """`((evidence, uncertainty, generated), x - evidence)`, others for each index."""
-        keys = tf.random.stateless_uniform(
-            [len(NAMES), 2], [17, index], maxval=tf.int32.max, dtype=tf.int32
-        )
-        parts = []
-        for key, kinds, observe in (
-            (keys[0], ("inpainting",) * 3 + ("mean",), self._holes),
-            (keys[1], ("colorization",) * 3 + ("mean",), self._luma),
-            (keys[2], ("super_resolution", "mean"), self._small),
-            (keys[3], ("super_resolution", "mean"), self._noisy),
-            (keys[4], ("super_resolution", "mean"), self._coarse),
-        ):
-            kinds = kinds if len(self.drawn) > 1 else ("mean",)
-            count = _SLICE // len(kinds)
-            picked = [self._pick(kind, count, key + 10 * n) for n, kind in enumerate(kinds)]
-            x, generated, known = (tf.concat(part, axis=0) for part in zip(*picked))
-            parts.append((*observe(x, generated, known, key + 2), generated, x))
-        images, uncertainty, generated, x = (tf.concat(part, axis=0) for part in zip(*parts))
-        found = residual.Evidence(images, uncertainty)
-        return residual.network_inputs(found, generated), x - images
-
-    def _pick(self, kind, count, key):
-        """x, G(z*) and the mask of some images, some of them mirrored, in [0, 1]."""
-        indices, drawn = self.drawn[kind]
-        rows = tf.random.stateless_uniform([count], key, maxval=len(indices), dtype=tf.int32)
-        chosen = tf.gather(indices, rows)
-        mirrored = tf.random.stateless_uniform([count, 1, 1, 1], key + 3) < 0.5
-
-        def ready(pixels, scale):
-            pixels = tf.cast(pixels, tf.float32) / scale
-            return tf.where(mirrored, tf.reverse(pixels, axis=[2]), pixels)
-
-        x = ready(tf.gather(self.images, chosen), 255.0)
-        generated = ready(tf.gather(drawn, rows % len(drawn)), 255.0)
-        return x, generated, ready(tf.gather(self.known, chosen), 1.0)
-
-    def _holes(self, x, generated, known, key):
-        del key
-        return residual.known_pixels(generated, x, known)
-
-    def _luma(self, x, generated, known, key):
-        del known, key
-        return residual.known_luma(generated, Luma()(x))
-
-    def _small(self, x, generated, known, key):
-        del known, key
-        by_two = tf.reshape(tf.range(_SLICE) % 4 == 0, [-1, 1, 1, 1])
-        two, four = (self.low[each](generated, self.low[each].operator(x)) for each in (2, 4))
-        return residual.Evidence(*(tf.where(by_two, a, b) for a, b in zip(two, four)))
-
-    def _noisy(self, x, generated, known, key):
-        del generated, known
-        stddev = tf.random.stateless_uniform([_SLICE, 1, 1, 1], key, 0.03, 0.2)
-        noise = stddev * tf.random.stateless_normal(tf.shape(x), key + 1)
-        return residual.evidence(x + noise, stddev, stddev)
-
-    def _coarse(self, x, generated, known, key):
-        del generated, known
-        choice = tf.random.stateless_uniform(
-            [_SLICE, 1, 1, 1], key, maxval=len(_QUANTIZATION_STEPS), dtype=tf.int32
-        )
-        steps = tf.gather(tf.constant(_QUANTIZATION_STEPS, tf.float32), choice)
-        stddev = residual.quantization_stddev(steps)
-        return residual.evidence(tf.round(x * steps) / steps, stddev, stddev)
+_ENCODER_RATE = 3e-4  # of Adam; at 1e-3 the tanh saturates and little is learned
 
 
 def log_error(missing, correction):
@@ -220,29 +45,22 @@ class _Report(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         errors = [-10.0 * log_error(x, self.network(each)) for each, x in self.held_out]
-        errors = tf.reduce_mean(tf.reshape(errors, [-1, len(NAMES), _SLICE]), axis=[0, 2])
+        errors = tf.reduce_mean(tf.reshape(errors, [-1, len(NAMES), SLICE]), axis=[0, 2])
         self.psnr = {name: round(float(error), 2) for name, error in zip(NAMES, errors)}
         if logs is not None:
             logs.update(self.psnr)
 
 
 def fit_encoder(prior, examples, held_out, folder, epochs=30, steps_per_epoch=100):
-    """Trains an `Encoder` for a prior and gives it to the prior; `fit` says more.
+    """Trains a prior's `Encoder`, the one of clean images that it was trained with or a new one.
 
     Args:
-      prior: a `GanPrior` with DCGAN networks; they stay as they are.
+      prior: a `GanPrior` with DCGAN networks, which stay as they are; it is given the encoder.
       examples, held_out, folder, epochs, steps_per_epoch: of `fit`; `Examples` without latents.
     Returns:
       dict from task to the mean PSNR in dB of G(z) on `held_out`, z being the encoder's.
     """
-    architecture = {
-        "image_size": prior.image_size,
-        "base_channels": prior.architecture["discriminator"]["base_channels"],
-        "latent_dim": prior.latent.dim,
-        "channels": 6,
-        "latent_law": prior.latent.name,
-    }
-    encoder = Encoder.untrained(architecture, precision.policy_of(prior.generator))
+    encoder = prior.encoder or Encoder.for_prior(prior, precision.policy_of(prior.generator))
     shape = [prior.image_size, prior.image_size, 3]
     inputs = [keras.Input(shape) for _ in range(3)]  # as `residual.network_inputs` has them
     trainable, prior.generator.trainable = prior.generator.trainable, False
@@ -257,7 +75,88 @@ def fit_encoder(prior, examples, held_out, folder, epochs=30, steps_per_epoch=10
     return psnr
 
 
-def fit(network, examples, held_out, folder, epochs=50, steps_per_epoch=100, learning_rate=1e-3):
+class Sharpened(keras.Model):
+    """The network of nu, trained beside a critic of its textures (Ledig et al. 2017).
+
+    A posterior mean is blurred where y says nothing: with the least squared error, and unlike
+    any face. The critic compares small regions of enlarged images with those of real ones
+    (non-saturating logistic loss, R1 of gamma 1), and the network is also held to its answer.
+
+    Args:
+      network: of `tfgpr.residual.residual_network`.
+      weight: of the critic's loss, relative to `log_error`.
+    """
+
+    rows = slice(2 * SLICE, 3 * SLICE)  # super-resolution's in a batch of `Examples`
+
+    def __init__(self, network, weight):
+        super().__init__()
+        self.network = network
+        self.weight = weight
+        self.critic = patch_critic(dtype=precision.policy_of(network))
+        self.critic_optimizer = keras.optimizers.Adam(2e-4, beta_1=0.5)
+        self.critic_optimizer.build(self.critic.trainable_variables)
+        self.trackers = [keras.metrics.Mean(name) for name in ("loss", "critic_loss")]
+        self.built = True
+
+    @property
+    def metrics(self):
+        return self.trackers
+
+    def call(self, inputs, training=False):
+        return self.network(inputs, training=training)
+
+    def train_step(self, data):
+        inputs, missing = data
+        evidence = inputs[0][self.rows] + 0.5
+        real = (evidence + missing[self.rows]) * 2.0 - 1.0
+        with tf.GradientTape() as tape:
+            correction = self.network(inputs, training=True)
+            fake = (evidence + correction[self.rows]) * 2.0 - 1.0
+            seems_fake = tf.reduce_mean(tf.nn.softplus(-self.critic(fake)), axis=[1, 2, 3])
+            error = tf.reduce_mean(log_error(missing, correction))
+            share = SLICE / tf.cast(tf.shape(missing)[0], tf.float32)
+            loss = error + self.weight * share * tf.reduce_mean(seems_fake)
+        variables = self.network.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
+        with tf.GradientTape() as tape:
+            with tf.GradientTape() as inner:
+                inner.watch(real)
+                logits = self.critic(real)
+            slope = inner.gradient(logits, real)
+            critic_loss = 0.5 * tf.reduce_mean(tf.reduce_sum(slope**2, axis=[1, 2, 3]))
+            critic_loss += tf.reduce_mean(tf.nn.softplus(-logits))
+            critic_loss += tf.reduce_mean(tf.nn.softplus(self.critic(fake)))
+        variables = self.critic.trainable_variables
+        self.critic_optimizer.apply_gradients(zip(tape.gradient(critic_loss, variables), variables))
+        for tracker, value in zip(self.trackers, (error, critic_loss)):
+            tracker.update_state(value)
+        return {tracker.name: tracker.result() for tracker in self.trackers}
+
+
+def patch_critic(channels=(32, 64, 128), dtype="float32"):
+    """Images `[batch, height, width, 3]` in [-1, 1] -> logits of regions of 26 pixels' width."""
+    layers = keras.layers
+    images = keras.Input([None, None, 3])
+    x = images
+    for stage, width in enumerate(channels):
+        strides = 2 if stage < 2 else 1
+        x = layers.Conv2D(width, 4 if strides == 2 else 3, strides, "same", dtype=dtype)(x)
+        x = layers.LeakyReLU(0.2, dtype=dtype)(x)
+    x = layers.Conv2D(1, 3, padding="same", dtype=dtype)(x)
+    return keras.Model(images, layers.Activation("linear", dtype="float32")(x), name="critic")
+
+
+def fit(
+    network,
+    examples,
+    held_out,
+    folder,
+    epochs=50,
+    steps_per_epoch=100,
+    learning_rate=1e-3,
+    realism=0.0,
+):
     """Trains `network`; interrupted, it goes on from its last epoch when called again.
 
     Args:
@@ -266,6 +165,7 @@ def fit(network, examples, held_out, folder, epochs=50, steps_per_epoch=100, lea
       folder: keeps the state of an unfinished training, and log.csv.
       epochs, steps_per_epoch: how long.
       learning_rate: of Adam; it falls to zero along a cosine.
+      realism: above 0: `Sharpened`, with this weight.
     Returns:
       dict from task to the mean PSNR in dB on `held_out` at the end.
     Raises:
@@ -274,12 +174,13 @@ def fit(network, examples, held_out, folder, epochs=50, steps_per_epoch=100, lea
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * steps_per_epoch)
-    network.compile(keras.optimizers.Adam(rate, clipnorm=1.0), loss=log_error)
+    trained = Sharpened(network, realism) if realism else network
+    trained.compile(keras.optimizers.Adam(rate, clipnorm=1.0), loss=log_error)
     report = _Report(network, held_out)
     begin = np.random.SeedSequence().entropy % 2**30  # resumed: other examples, not the old ones
     dataset = tf.data.Dataset.range(begin, 2**31 - 1)
     dataset = dataset.map(lambda index: examples.batch(tf.cast(index, tf.int32)))
-    network.fit(
+    trained.fit(
         dataset.prefetch(2),
         epochs=epochs,
         steps_per_epoch=steps_per_epoch,

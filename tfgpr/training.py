@@ -2,7 +2,7 @@
 
 A run's folder:
 
-    model.json, weights.npz   the prior (averaged generator): `load_prior(folder)`; with a judge
+    model.json, *.npz         the prior (averaged generator): `load_prior(folder)`; with a judge
                               the one of best inversion PSNR so far, without one the newest
     recipe.json               what the run was started with
     checkpoints/              whole training states (two newest)

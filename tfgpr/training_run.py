@@ -17,6 +17,7 @@ from tfgpr.errors import InputError
 from tfgpr.files import atomic_path
 from tfgpr.gan import recompute_batch_norm, tensorflow_variables
 from tfgpr.images import grid, write_png
+from tfgpr.initialization import Encoder
 from tfgpr.prior import GanPrior
 from tfgpr.training_state import networks, optimizers
 
@@ -106,6 +107,10 @@ class Run(keras.callbacks.Callback):
         for name, source in pairs:
             getattr(self.averaged, name).set_weights(getattr(self.gan, source).get_weights())
         recompute_batch_norm(self.averaged.generator, self.averaged.latent, batches)
+        if self.gan.encoder:
+            encoder = self.averaged.encoder or Encoder.for_prior(self.averaged)
+            encoder.take_over(self.gan.encoder)
+            self.averaged.encoder = encoder
 
     def save_prior(self, record=None):
         """Writes `averaged` as the prior in the run's folder."""

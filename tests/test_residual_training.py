@@ -1,0 +1,111 @@
+"""scripts/train_residual.py, and the critic that it may train nu beside."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from test_gan import slope_along, softplus
+from test_scripts import run_script
+
+from tfgpr import residual, residual_examples, residual_training
+from tfgpr.images import write_png
+from tfgpr.prior import load_prior
+
+ROWS = slice(32, 48)  # super-resolution's 16 among 80
+
+
+@pytest.fixture
+def batch(rng):
+    """Inputs of the network of nu for 80 images, and what it is to find."""
+    shape = (80, 16, 16, 3)
+    inputs = [tf.constant(rng.uniform(-0.5, 0.5, shape), tf.float32) for _ in range(3)]
+    return tuple(inputs), tf.constant(rng.uniform(-0.3, 0.3, shape), tf.float32)
+
+
+def sharpened(trained):
+    keras.utils.set_random_seed(5)
+    model = residual_training.Sharpened(residual.residual_network(16, [4, 8]), 0.7)
+    rates = {name: float(name == trained) for name in ("network", "critic")}
+    model.compile(keras.optimizers.SGD(rates["network"]))
+    model.critic_optimizer = keras.optimizers.SGD(rates["critic"])
+    return model
+
+
+@pytest.mark.parametrize("trained", ["network", "critic"])
+def test_the_critic_and_the_network_descend_the_written_losses(trained, batch):
+    model, (inputs, missing) = sharpened(trained), batch
+    kernel = [v for v in getattr(model, trained).trainable_variables if len(v.shape) == 4][-1]
+    if trained == "network":  # its last kernel starts at zero
+        kernel.assign(0.05 * np.random.default_rng(0).standard_normal(kernel.shape))
+    before = kernel.numpy()
+    others = [v for v in model.trainable_variables if v is not kernel]
+    kept = [v.numpy() for v in others]
+    model.train_step(batch)
+    gradient = before - kernel.numpy()
+    kernel.assign(before)
+    for variable, value in zip(others, kept):
+        variable.assign(value)
+    evidence = inputs[0] + 0.5
+    real = (evidence + missing)[ROWS] * 2 - 1
+
+    def network_loss():
+        correction = model.network(inputs)
+        error = np.float64(missing - correction)
+        fake = (evidence + correction)[ROWS] * 2 - 1
+        adversarial = softplus(-model.critic(fake)).mean()
+        return np.log10((error**2).mean((1, 2, 3)) + 1e-4).mean() + 0.7 * 0.2 * adversarial
+
+    def critic_loss():
+        fake = (evidence + model.network(inputs))[ROWS] * 2 - 1
+        with tf.GradientTape() as tape:
+            tape.watch(real)
+            logits = model.critic(real)
+        slope = np.float64(tape.gradient(logits, real))
+        r1 = (slope**2).sum((1, 2, 3)).mean()
+        return softplus(-logits).mean() + softplus(model.critic(fake)).mean() + 0.5 * r1
+
+    loss = network_loss if trained == "network" else critic_loss
+    predicted, difference = slope_along(loss, kernel, gradient, 3e-4)
+    assert abs(predicted) > 1e-4
+    assert predicted == pytest.approx(difference, rel=2e-2)
+
+
+@pytest.fixture
+def arguments(tiny_prior, tmp_path, monkeypatch):
+    monkeypatch.setattr(residual_examples, "CHUNK", 16)
+    for i, face in enumerate(tiny_prior.sample(48, seed=4).numpy()):
+        write_png(tmp_path / "faces" / f"{i:02d}.png", face)
+    tiny_prior.save(tmp_path / "prior")
+    return [
+        "scripts/train_residual.py", f"--data_dir={tmp_path / 'faces'}",
+        f"--model_dir={tmp_path / 'prior'}", f"--work_dir={tmp_path / 'work'}",
+        f"--output={tmp_path / 'complete'}", "--encoder_epochs=1", "--epochs=1",
+        "--steps_per_epoch=2", "--realism=0.1",
+    ]  # fmt: skip
+
+
+def test_the_script_gives_a_prior_a_start_and_nu(arguments, tmp_path, capsys):
+    assert run_script(*arguments) == 0
+    complete, bare = (load_prior(tmp_path / name, "float32") for name in ("complete", "prior"))
+    assert bare.encoder is None
+    assert complete.encoder.training["steps"] == 2
+    assert complete.residual.training["realism"] == 0.1
+    assert set(complete.encoder.training["held_out_psnr"]) == set(residual_examples.NAMES)
+    for name in ("generator", "discriminator"):
+        for a, b in zip(*(getattr(p, name).get_weights() for p in (complete, bare))):
+            np.testing.assert_array_equal(a, b)
+
+    # As if killed while nu was trained: the encoder is not trained again; nu goes on from there.
+    (tmp_path / "complete").rename(tmp_path / "first")
+    assert run_script(*arguments, f"--start_from={tmp_path / 'first'}", "--learning_rate=0") == 0
+    again = load_prior(tmp_path / "complete", "float32")
+    assert again.residual.training["started_from"]["steps"] == 2
+    for part in ("encoder", "residual"):
+        for a, b in zip(*(getattr(p, part).network.get_weights() for p in (complete, again))):
+            np.testing.assert_array_equal(a, b)
+
+    capsys.readouterr()
+    (tmp_path / "complete").rename(tmp_path / "second")
+    assert run_script(*arguments, f"--start_from={tmp_path / 'prior'}") == 2
+    assert "a network of nu" in capsys.readouterr().err
+    assert not (tmp_path / "complete").exists()
