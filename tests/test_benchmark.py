@@ -131,7 +131,7 @@ def test_every_section_is_measured_and_a_run_continues(tiny_prior, tmp_path, mon
     assert found["published_is_shortened"] is True
 
     loops = sections["loops"]
-    assert len(loops) == (6 if setting.pytorch else 4)
+    assert len(loops) == (8 if setting.pytorch else 6)
     for name, row in loops.items():
         assert row["images"] == len(row["objectives"]) == (3 if "batch" in name else 2)
         assert row["seconds_per_image"] > 0
@@ -139,6 +139,9 @@ def test_every_section_is_measured_and_a_run_continues(tiny_prior, tmp_path, mon
         assert 5 < row["psnr"] < 100
     ours, theirs = loops["paper, TensorFlow, one batch"], loops["default, one batch"]
     assert ours["iterations"] == 3
+    exported = loops["default, exported, one batch"]
+    np.testing.assert_allclose(exported["objectives"], theirs["objectives"], rtol=0.02)
+    assert exported["psnr"] == pytest.approx(theirs["psnr"], abs=0.05)
     assert theirs["objective"] < ours["objective"]
     if setting.pytorch:  # the last iterate there, the best one here
         same = loops["paper, PyTorch float32, one batch"]

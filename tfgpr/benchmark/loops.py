@@ -7,6 +7,7 @@ search has reached what the published loop ended with.
 import dataclasses
 import functools
 import importlib.util
+import tempfile
 import time
 
 import numpy as np
@@ -18,6 +19,7 @@ from tfgpr.initialization import ClippedNormal
 from tfgpr.metrics import psnr
 from tfgpr.objective import DataFidelity, Objective
 from tfgpr.restoration import Restorer
+from tfgpr.serving.export import export_savedmodel
 
 _ALONE, _TOGETHER = "one at a time", "one batch"
 
@@ -40,6 +42,7 @@ def loops(setting, prior, results):
         if precision.policy_of(prior.generator) == "mixed_bfloat16":
             ways["paper, PyTorch bfloat16"] = published, _pytorch(setting, prior, True)
     ways["default"] = default, _tensorflow(setting, prior, default)
+    ways["default, exported"] = default, _exported(setting, prior)
     for name, (method, make) in ways.items():
         for images, batch in ((setting.images, len(setting.images)), (setting.single, 1)):
 
@@ -98,6 +101,27 @@ def _tensorflow(setting, prior, method):
             restorer.step(iterations)
             result = restorer.result()
             return result.latent, result.images
+
+        return restore
+
+    return make
+
+
+def _exported(setting, prior):
+    """`default` as a server runs it: the SavedModel's signature."""
+
+    @functools.cache
+    def make():
+        with tempfile.TemporaryDirectory() as base:
+            path = export_savedmodel(prior, base, seed=setting.seed, tasks=[setting.task])
+            loaded = tf.saved_model.load(str(path))
+
+        def restore(observed, conditions, iterations):
+            del iterations  # fixed in the graph
+            given = {name: tf.constant(value) for name, value in conditions.items()}
+            signature = loaded.signatures[setting.task.name]
+            found = signature(observed=tf.constant(observed), **given)
+            return found["latent"].numpy(), found["restored"].numpy()
 
         return restore
 
