@@ -25,13 +25,20 @@ _BATCH = 64
 
 def variants(default):
     """Named changes of a task's default `Method`."""
+    from tfgpr.initialization import Screened
+
     changed = {
         "default": default,
         "without nu": dataclasses.replace(default, residual=False),
         "lambda 0": dataclasses.replace(default, weight=0.0),
         "lambda 30": dataclasses.replace(default, weight=30.0),
-        "20 steps": default.with_iterations(20),
-        "200 steps, 2 starts": dataclasses.replace(default.with_iterations(200), starts=2),
+        "screened start": dataclasses.replace(default, initialization=Screened()),
+        "the start alone": default.with_iterations(1),
+        "10 steps": default.with_iterations(10),
+        "80 steps": default.with_iterations(80),
+        "screened, 80 steps": dataclasses.replace(
+            default.with_iterations(80), initialization=Screened()
+        ),
         "nu without G": dataclasses.replace(default.with_iterations(1), weight=0.0),
     }
     return {name: each for name, each in changed.items() if name == "default" or each != default}

@@ -45,24 +45,23 @@ def test_the_critic_and_the_network_descend_the_written_losses(trained, batch):
     kernel.assign(before)
     for variable, value in zip(others, kept):
         variable.assign(value)
-    evidence = inputs[0] + 0.5
-    real = (evidence + missing)[ROWS] * 2 - 1
+    evidence, real = 2 * inputs[0][ROWS], 10 * missing[ROWS]
 
     def network_loss():
         correction = model.network(inputs)
         error = np.float64(missing - correction)
-        fake = (evidence + correction)[ROWS] * 2 - 1
-        adversarial = softplus(-model.critic(fake)).mean()
+        adversarial = softplus(-model.critic([evidence, 10 * correction[ROWS]])).mean()
         return np.log10((error**2).mean((1, 2, 3)) + 1e-4).mean() + 0.7 * 0.2 * adversarial
 
     def critic_loss():
-        fake = (evidence + model.network(inputs))[ROWS] * 2 - 1
         with tf.GradientTape() as tape:
             tape.watch(real)
-            logits = model.critic(real)
-        slope = np.float64(tape.gradient(logits, real))
+            logits = model.critic([evidence, real])
+            answers = tf.reduce_mean(logits, axis=[1, 2, 3])
+        slope = np.float64(tape.gradient(answers, real))
+        fake = model.critic([evidence, 10 * model.network(inputs)[ROWS]])
         r1 = (slope**2).sum((1, 2, 3)).mean()
-        return softplus(-logits).mean() + softplus(model.critic(fake)).mean() + 0.5 * r1
+        return softplus(-logits).mean() + softplus(fake).mean() + 0.5 * r1
 
     loss = network_loss if trained == "network" else critic_loss
     predicted, difference = slope_along(loss, kernel, gradient, 3e-4)

@@ -22,6 +22,7 @@ from tfgpr.residual_examples import NAMES, SLICE
 
 _LEAST_ERROR = 1e-4  # mean squared error below which being closer is worth nothing (40 dB)
 
+_SCALE = 10.0  # makes what the critic sees about as large as an image
 _ENCODER_RATE = 3e-4  # of Adam; at 1e-3 the tanh saturates and little is learned
 
 
@@ -79,8 +80,9 @@ class Sharpened(keras.Model):
     """The network of nu, trained beside a critic of its textures (Ledig et al. 2017).
 
     A posterior mean is blurred where y says nothing: with the least squared error, and unlike
-    any face. The critic compares small regions of enlarged images with those of real ones
-    (non-saturating logistic loss, R1 of gamma 1), and the network is also held to its answer.
+    any face. The critic tells what was added to the evidence of enlarged images from what is
+    missing there, in small regions (non-saturating logistic loss, R1), and the network is also
+    held to its answer.
 
     Args:
       network: of `tfgpr.residual.residual_network`.
@@ -94,7 +96,7 @@ class Sharpened(keras.Model):
         self.network = network
         self.weight = weight
         self.critic = patch_critic(dtype=precision.policy_of(network))
-        self.critic_optimizer = keras.optimizers.Adam(2e-4, beta_1=0.5)
+        self.critic_optimizer = keras.optimizers.Adam(5e-4, beta_1=0.5)
         self.critic_optimizer.build(self.critic.trainable_variables)
         self.trackers = [keras.metrics.Mean(name) for name in ("loss", "critic_loss")]
         self.built = True
@@ -108,43 +110,46 @@ class Sharpened(keras.Model):
 
     def train_step(self, data):
         inputs, missing = data
-        evidence = inputs[0][self.rows] + 0.5
-        real = (evidence + missing[self.rows]) * 2.0 - 1.0
+        evidence = 2.0 * inputs[0][self.rows]
+        real = _SCALE * missing[self.rows]
         with tf.GradientTape() as tape:
             correction = self.network(inputs, training=True)
-            fake = (evidence + correction[self.rows]) * 2.0 - 1.0
-            seems_fake = tf.reduce_mean(tf.nn.softplus(-self.critic(fake)), axis=[1, 2, 3])
+            fake = _SCALE * correction[self.rows]
+            seems_fake = tf.reduce_mean(tf.nn.softplus(-self.critic([evidence, fake])))
             error = tf.reduce_mean(log_error(missing, correction))
             share = SLICE / tf.cast(tf.shape(missing)[0], tf.float32)
-            loss = error + self.weight * share * tf.reduce_mean(seems_fake)
+            loss = error + self.weight * share * seems_fake
         variables = self.network.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
         with tf.GradientTape() as tape:
             with tf.GradientTape() as inner:
                 inner.watch(real)
-                logits = self.critic(real)
-            slope = inner.gradient(logits, real)
-            critic_loss = 0.5 * tf.reduce_mean(tf.reduce_sum(slope**2, axis=[1, 2, 3]))
-            critic_loss += tf.reduce_mean(tf.nn.softplus(-logits))
-            critic_loss += tf.reduce_mean(tf.nn.softplus(self.critic(fake)))
+                logits = self.critic([evidence, real])
+                per_image = tf.reduce_mean(logits, axis=[1, 2, 3])
+            slope = inner.gradient(per_image, real)
+            r1 = tf.reduce_mean(tf.reduce_sum(slope**2, axis=[1, 2, 3]))
+            critic_loss = tf.reduce_mean(tf.nn.softplus(-logits))
+            critic_loss += tf.reduce_mean(tf.nn.softplus(self.critic([evidence, fake])))
+            total = critic_loss + 0.5 * r1
         variables = self.critic.trainable_variables
-        self.critic_optimizer.apply_gradients(zip(tape.gradient(critic_loss, variables), variables))
+        self.critic_optimizer.apply_gradients(zip(tape.gradient(total, variables), variables))
         for tracker, value in zip(self.trackers, (error, critic_loss)):
             tracker.update_state(value)
         return {tracker.name: tracker.result() for tracker in self.trackers}
 
 
 def patch_critic(channels=(32, 64, 128), dtype="float32"):
-    """Images `[batch, height, width, 3]` in [-1, 1] -> logits of regions of 26 pixels' width."""
+    """Evidence and what is added to it, `[batch, height, width, 3]` each, around zero -> logits
+    of regions of 26 pixels' width."""
     layers = keras.layers
-    images = keras.Input([None, None, 3])
-    x = images
+    inputs = [keras.Input([None, None, 3]) for _ in range(2)]
+    x = layers.Concatenate(dtype=dtype)(inputs)
     for stage, width in enumerate(channels):
         strides = 2 if stage < 2 else 1
         x = layers.Conv2D(width, 4 if strides == 2 else 3, strides, "same", dtype=dtype)(x)
         x = layers.LeakyReLU(0.2, dtype=dtype)(x)
     x = layers.Conv2D(1, 3, padding="same", dtype=dtype)(x)
-    return keras.Model(images, layers.Activation("linear", dtype="float32")(x), name="critic")
+    return keras.Model(inputs, layers.Activation("linear", dtype="float32")(x), name="critic")
 
 
 def fit(
