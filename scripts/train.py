@@ -32,6 +32,7 @@ flags.DEFINE_float(
 )
 flags.DEFINE_integer("latent_dim", 256, "Size of z.", lower_bound=1)
 flags.DEFINE_enum("latent_law", "uniform", ["uniform", "gaussian"], "Law of z.")
+flags.DEFINE_integer("kernel_size", 5, "Of all convolutions.", lower_bound=2)
 flags.DEFINE_integer("batch_size", 64, "Images in a step.", lower_bound=1)
 flags.DEFINE_string("optimizer", "Adam", "Keras name; Addons>RectifiedAdam needs [addons].")
 flags.DEFINE_float("learning_rate", 2e-4, "Of all optimizers.", lower_bound=0)
@@ -74,6 +75,7 @@ def main(_):
         base_channels=FLAGS.base_channels,
         latent_dim=FLAGS.latent_dim,
         latent_law=FLAGS.latent_law,
+        kernel_size=FLAGS.kernel_size,
         discriminator_batch_norm=FLAGS.discriminator_batch_norm,
         spectral_norm=FLAGS.spectral_norm,
         r1_gamma=FLAGS.r1_gamma,
