@@ -206,12 +206,19 @@ def test_the_encoder_learns_where_the_search_should_start(tiny_prior, tmp_path):
 
         encoded = Encoded(task.evidence[0])
         assert error(encoded) < 0.8 * error(Screened(1)), name
-        # Without an encoder the bank is screened, as ever.
-        assert error(dataclasses.replace(encoded, without=Screened(64))) == error(encoded)
-        bare = copy_with(tiny_prior, None)
-        for start in (Encoded(task.evidence[0], without=Screened(8)), Screened(8)):
-            z = start(bare, data, observed, 2, 5, **given)
-            np.testing.assert_array_equal(z, Screened(8)(bare, data, observed, 2, 5, **given))
+
+
+def test_without_an_encoder_the_search_starts_elsewhere_and_takes_longer(tiny_prior, rng):
+    task = tasks.denoising()
+    observed = images(rng)
+    assert tfgpr.Restorer(tiny_prior, task).method.iterations == task.default.unaided
+    method = dataclasses.replace(task.default.with_iterations(3), residual=False)
+    found = tfgpr.Restorer(tiny_prior, task, method)
+    assert found.method.iterations == 3  # as asked for
+    assert not found.method.residual
+    screened = dataclasses.replace(method, initialization=method.initialization.without)
+    expected = tfgpr.Restorer(tiny_prior, task, screened).restore(observed)
+    np.testing.assert_array_equal(found.restore(observed).images, expected.images)
 
 
 def test_the_encoder_is_saved_with_the_prior(complete_prior, rng, tmp_path):

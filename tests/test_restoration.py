@@ -9,7 +9,8 @@ import tensorflow as tf
 import tfgpr
 from tfgpr import initialization, optimizers, restoration, tasks
 from tfgpr.errors import InputError
-from tfgpr.restoration import Method, minimize
+from tfgpr.method import Method
+from tfgpr.restoration import minimize
 
 ALL_TASKS = [pytest.param(make, id=name) for name, make in tasks.TASKS.items()]
 QUICK = Method(

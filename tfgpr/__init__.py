@@ -28,8 +28,9 @@ from tfgpr import consistency, images, latent, metrics, networks, operators, opt
 from tfgpr.errors import InputError
 from tfgpr.gan import GAN
 from tfgpr.images import example_face
+from tfgpr.method import Method
 from tfgpr.prior import GanPrior, load_prior
-from tfgpr.restoration import Method, Restoration, Restorer
+from tfgpr.restoration import Restoration, Restorer
 from tfgpr.tasks import Task
 from tfgpr.version import __version__
 

@@ -101,7 +101,7 @@ class Encoded:
         it is asked beside a gray image.
       spread: the share of a draw from the latent law that is added, so that several starts
         differ.
-      without: the start where the prior has no encoder.
+      without: what `Method.for_prior` takes instead where the prior has no encoder.
     """
 
     evidence: Callable
@@ -109,8 +109,7 @@ class Encoded:
     without: Any = Screened()
 
     def __call__(self, prior, data, observed, starts, seed, **conditions):
-        if prior.encoder is None:
-            return self.without(prior, data, observed, starts, seed, **conditions)
+        del data
         shape = [tf.shape(observed)[0], prior.image_size, prior.image_size, 3]
         found = prior.encoder(self.evidence(tf.fill(shape, 0.5), observed, **conditions))
         moved = found[:, None] + self.spread * prior.latent.sample(starts, (seed, 3))

@@ -14,9 +14,10 @@ from tfgpr import consistency, initialization, optimizers, perceptual, realism, 
 from tfgpr.corruptions import Corruption
 from tfgpr.errors import InputError
 from tfgpr.images import as_images
+from tfgpr.method import Method
 from tfgpr.metrics import psnr
 from tfgpr.operators import Identity
-from tfgpr.restoration import Method, Restorer
+from tfgpr.restoration import Restorer
 from tfgpr.tasks import Task
 
 INVERSION = Method(

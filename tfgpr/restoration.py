@@ -11,9 +11,8 @@ import tensorflow as tf
 
 from tfgpr.errors import InputError
 from tfgpr.images import labelled_columns
-from tfgpr.initialization import Screened
+from tfgpr.method import require_count
 from tfgpr.objective import DataFidelity, Objective
-from tfgpr.optimizers import Adam
 from tfgpr.search import Search, advance, begin, finish
 
 
@@ -36,58 +35,6 @@ def minimize(objective, z0, optimizer, steps, project=tf.identity):
     z, loss = finish(objective, search)
     last = objective(search.z)
     return Restoration(latent=z, loss=loss, trace=tf.concat([trace, last[None]], axis=0))
-
-
-def _require_count(name, value):
-    if value != int(value) or value < 1:
-        raise InputError(f"Expected {name} as a whole number from 1 on. Received: {value!r}.")
-
-
-@dataclasses.dataclass(frozen=True)
-class Method:
-    """How the latent space is searched.
-
-        method = tfgpr.tasks.denoising().default                   # what is recommended
-        method = method.with_iterations(500)
-        method = dataclasses.replace(method, starts=4, weight=1.0)
-        method = tfgpr.Method(tfgpr.optimizers.Adam(0.1), iterations=500)
-
-    Attributes:
-      optimizer: an update rule of `tfgpr.optimizers`.
-      iterations: steps of the optimizer.
-      initialization: where to start; see `tfgpr.initialization`.
-      starts: searches per image, of which the one with the lowest loss is kept.
-      weight: lambda of the prior's terms, relative to a sum over measurements in [0, 1].
-      p: norm of the data term, 1 or 2.
-      importance_window: see `tfgpr.objective.DataFidelity`.
-      residual: add nu, what the generator cannot draw, where the prior has learned it and the
-        task says what it has evidence of; see `tfgpr.residual`.
-      terms: further terms of the objective, pairs `(weight, term)` with
-        `term(z, images) -> [batch]`; see `tfgpr.objective`.
-    Raises:
-      InputError: `iterations` or `starts` is not a whole number from 1 on.
-    """
-
-    optimizer: Any = Adam(0.1)
-    iterations: int = 200
-    initialization: Any = Screened()
-    starts: int = 1
-    weight: float = 0.0
-    p: int = 1
-    importance_window: int | None = None
-    residual: bool = True
-    terms: tuple = ()
-
-    def __post_init__(self):
-        for name in ("iterations", "starts"):
-            _require_count(name, getattr(self, name))
-
-    def with_iterations(self, iterations):
-        """The same method with another number of iterations, and its rate's decay with it."""
-        optimizer = self.optimizer
-        if getattr(optimizer, "decay_steps", None) is not None:
-            optimizer = dataclasses.replace(optimizer, decay_steps=iterations)
-        return dataclasses.replace(self, iterations=iterations, optimizer=optimizer)
 
 
 @dataclasses.dataclass
@@ -146,7 +93,7 @@ class _Problem:
     def __init__(self, prior, task, method):
         self.prior = prior
         self.task = task
-        self.method = method
+        self.method = method = method.for_prior(prior)
         self.data = DataFidelity(task.operator, method.p, method.importance_window)
 
     def start(self, observed, conditions, seeds):
@@ -266,8 +213,8 @@ class Restorer:
         result.images                             # [1, 64, 64, 3]; see tfgpr.Restoration
         result.plot(originals=face)               # a PIL.Image
 
-    `known` is for inpainting; the other tasks need the observation alone. Fewer iterations
-    are a rougher, faster answer: `Restorer(prior, task, task.default.with_iterations(50))`.
+    `known` is for inpainting; the other tasks need the observation alone. More iterations
+    explain it by G(z) more closely: `Restorer(prior, task, task.default.with_iterations(50))`.
     Restore many images as one batch, and reuse the `Restorer`: its first call compiles.
 
     Or step by step: `start`, then `step` as often as wanted, then `result`. `restorer.z`
@@ -289,7 +236,7 @@ class Restorer:
     def __init__(self, prior, task, method=None, seed=0):
         self.prior = prior
         self.task = task
-        self.method = method or task.default
+        self.method = (method or task.default).for_prior(prior)
         self.seed = seed
         self.z = tf.Variable(
             tf.zeros([0, prior.latent.dim]), shape=[None, prior.latent.dim], trainable=False
@@ -356,7 +303,7 @@ class Restorer:
 
     def start(self, observed, num_samples=1, **conditions):
         """Checks the input and chooses where to start; `z` holds it. Arguments: `restore`."""
-        _require_count("num_samples", num_samples)
+        require_count("num_samples", num_samples)
         self._observed, self._conditions = self.task.check(
             observed, self._image_shape, **conditions
         )
@@ -368,7 +315,7 @@ class Restorer:
     def step(self, steps=1):
         """Takes `steps` steps from `z`; returns the losses before each, `[steps, rows]`."""
         self._require_start()
-        _require_count("steps", steps)
+        require_count("steps", steps)
         search = self._search._replace(z=tf.convert_to_tensor(self.z))
         self._search, losses = self._advance(
             search, self._observed, self._conditions, tf.constant(steps, tf.int32)

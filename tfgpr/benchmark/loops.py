@@ -35,7 +35,7 @@ def require_pytorch():
 
 def loops(setting, prior, results):
     """Each loop over all images as one batch, and over some of them one at a time."""
-    published, default = setting.published, setting.task.default
+    published, default = setting.published, setting.task.default.for_prior(prior)
     ways = {"paper, TensorFlow": (published, _tensorflow(setting, prior, published))}
     if setting.pytorch:
         ways["paper, PyTorch float32"] = published, _pytorch(setting, prior, False)

@@ -44,7 +44,7 @@ def export_savedmodel(
     default_task = default_task or names[0]
     if default_task not in names:
         raise InputError(f"Expected a default task in {names}. Received: {default_task!r}.")
-    methods = {task.name: task.default for task in tasks}
+    methods = {task.name: task.default.for_prior(prior) for task in tasks}
     if iterations is not None:
         methods = {name: each.with_iterations(iterations) for name, each in methods.items()}
     with new_version(base, version) as (folder, made):
