@@ -317,7 +317,7 @@ def test_weights_are_stored_once(path, complete_prior):
     networks += [getattr(complete_prior, each).network for each in ("residual", "encoder")]
     size = sum(array.nbytes for network in networks for array in network.get_weights())
     stored = sum(file.stat().st_size for file in (path / "variables").iterdir())
-    assert size < stored < size + 10_000
+    assert size < stored < size + 15_000  # names and shapes
     largest = max(
         tensor.ByteSize()
         for function in meta_graph(path).graph_def.library.function
