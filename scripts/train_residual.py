@@ -34,7 +34,7 @@ flags.DEFINE_integer("epochs", 50, "Of --steps_per_epoch steps each.", lower_bou
 flags.DEFINE_integer("steps_per_epoch", 100, "Steps of 80 images.", lower_bound=1)
 flags.DEFINE_float("learning_rate", 1e-3, "Of Adam, at the start.", lower_bound=0)
 flags.DEFINE_float(
-    "realism", 0.0, "Weight of a critic of the restored textures; 0: none.", lower_bound=0
+    "realism", 0.0, "Weight of a critic of enlarged textures; 0: none.", lower_bound=0
 )
 flags.DEFINE_boolean("overwrite", False, "Replace the prior in --output.")
 flags.mark_flags_as_required(["data_dir", "work_dir", "output"])
