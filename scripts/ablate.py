@@ -34,7 +34,6 @@ def variants(default):
         "lambda 30": dataclasses.replace(default, weight=30.0),
         "screened start": dataclasses.replace(default, initialization=Screened()),
         "the start alone": default.with_iterations(1),
-        "10 steps": default.with_iterations(10),
         "80 steps": default.with_iterations(80),
         "screened, 80 steps": dataclasses.replace(
             default.with_iterations(80), initialization=Screened()
