@@ -104,7 +104,7 @@ class Encoded:
       without: what `Method.for_prior` takes instead where the prior has no encoder.
     """
 
-    evidence: Callable
+    evidence: Callable = dataclasses.field(repr=False)  # a run that continues compares reprs
     spread: float = 0.1
     without: Any = Screened()
 

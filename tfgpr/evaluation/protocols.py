@@ -62,14 +62,16 @@ def _published_super_resolution(factor=4):
     rate = task.paper.optimizer.learning_rate / factor**2
     optimizer = dataclasses.replace(task.paper.optimizer, learning_rate=rate)
     weights = {name: factor**2 * getattr(task, name).weight for name in ("default", "paper")}
+    evidence = tasks.rounds_for(operator)
+    start = dataclasses.replace(task.default.initialization, evidence=evidence[0])
     return dataclasses.replace(
         task,
-        default=dataclasses.replace(task.default, weight=weights["default"]),
+        default=dataclasses.replace(task.default, weight=weights["default"], initialization=start),
         paper=dataclasses.replace(task.paper, weight=weights["paper"], optimizer=optimizer),
         operator=operator,
         corruption=Corruption(operator),
         consistency=consistency.BackProjection(operator),
-        evidence=tasks.rounds_for(operator),
+        evidence=evidence,
     )
 
 
