@@ -69,7 +69,15 @@ def main(_):
     parts = (0, images(0, count), FLAGS.search_every), (count, images(count, held_out), 1)
     encoded = work / "with_encoder"
     if encoded.exists():
-        prior = load_prior(encoded)
+        given, prior = prior, load_prior(encoded)
+        pairs = zip(given.generator.get_weights(), prior.generator.get_weights())
+        if given.architecture != prior.architecture or any((a != b).any() for a, b in pairs):
+            raise InputError(
+                f"Expected the generator that {work} was begun with. Received: another one; "
+                "choose a new --work_dir, or give the --model_dir of then."
+            )
+    elif not prior.architecture:
+        print("No encoder: this prior's networks are not tfgpr's; its searches start from a bank.")
     elif FLAGS.encoder_epochs:
         pair = [residual_examples.Examples(prior, each, None, first) for first, each, _ in parts]
         residual_training.fit_encoder(

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import make_tiny_prior
 from test_gan import slope_along, softplus
 from test_scripts import run_script
 
@@ -107,4 +108,13 @@ def test_the_script_gives_a_prior_a_start_and_nu(arguments, tmp_path, capsys):
     (tmp_path / "complete").rename(tmp_path / "second")
     assert run_script(*arguments, f"--start_from={tmp_path / 'prior'}") == 2
     assert "a network of nu" in capsys.readouterr().err
+    assert not (tmp_path / "complete").exists()
+
+
+def test_what_was_begun_with_another_generator_is_not_taken_up(arguments, tmp_path, capsys):
+    other = make_tiny_prior()
+    other.generator.layers[1].kernel.assign(0.5 * other.generator.layers[1].kernel)
+    other.save(tmp_path / "work" / "with_encoder")
+    assert run_script(*arguments) == 2
+    assert "--work_dir" in capsys.readouterr().err
     assert not (tmp_path / "complete").exists()
