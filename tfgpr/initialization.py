@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgpr import networks
+from tfgpr.part import Part
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,26 +48,15 @@ class Screened:
         return tf.map_fn(choose, rows, fn_output_signature=tf.float32)
 
 
-class Encoder:
+class Encoder(Part):
     """A network that answers an observation with the z to start from, at once.
 
     It sees what y says of each pixel (`tfgpr.residual.Evidence`), so one serves every task.
 
-    Args:
-      network: of `tfgpr.networks.dcgan_encoder` with 6 channels.
-      architecture: the arguments that made it, without `dtype`.
-      training: any JSON value that tells how the weights came to be.
+    Its network is of `tfgpr.networks.dcgan_encoder`, with 6 channels.
     """
 
-    def __init__(self, network, architecture, training=None):
-        self.network = network
-        self.architecture = architecture
-        self.training = training or {}
-
-    @classmethod
-    def untrained(cls, architecture, dtype="float32", training=None):
-        """One with random weights."""
-        return cls(networks.dcgan_encoder(**architecture, dtype=dtype), architecture, training)
+    make = staticmethod(networks.dcgan_encoder)
 
     @classmethod
     def for_prior(cls, prior, dtype="float32"):

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from tfgpr import consistency
 from tfgpr.operators import Luma
+from tfgpr.part import Part
 
 # images: [batch, height, width, 3]; uncertainty: [batch, height, width, 3], its channels the
 # standard deviation of luma, that of chroma (both in [0, 1], 1: unknown), and the share of
@@ -144,24 +145,11 @@ def network_inputs(found, generated):
     return found.images - 0.5, found.uncertainty, generated - 0.5
 
 
-class Residual:
-    """The learned prior of nu.
+class Residual(Part):
+    """The learned prior of nu; its network is of `residual_network`. Untrained, nu is the evidence
+    minus G(z), whatever the evidence is worth."""
 
-    Args:
-      network: of `residual_network`.
-      architecture: the arguments that made it, without `dtype`.
-      training: any JSON value that tells how the weights came to be.
-    """
-
-    def __init__(self, network, architecture, training=None):
-        self.network = network
-        self.architecture = architecture
-        self.training = training or {}
-
-    @classmethod
-    def untrained(cls, architecture, dtype="float32", training=None):
-        """nu = the evidence minus G(z), whatever the evidence is worth."""
-        return cls(residual_network(**architecture, dtype=dtype), architecture, training)
+    make = staticmethod(residual_network)
 
     def __call__(self, found, generated):
         """G(z) + nu, `[batch, height, width, 3]`: the posterior mean of x.
