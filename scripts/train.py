@@ -36,6 +36,9 @@ flags.DEFINE_integer("kernel_size", 5, "Of all convolutions.", lower_bound=2)
 flags.DEFINE_integer("batch_size", 64, "Images in a step.", lower_bound=1)
 flags.DEFINE_string("optimizer", "Adam", "Keras name; Addons>RectifiedAdam needs [addons].")
 flags.DEFINE_float("learning_rate", 2e-4, "Of all optimizers.", lower_bound=0)
+flags.DEFINE_float(
+    "discriminator_learning_rate", None, "Of D, if it is another (TTUR).", lower_bound=1e-8
+)
 flags.DEFINE_float("r1_gamma", 1.0, "Weight of the R1 penalty.", lower_bound=0)
 flags.DEFINE_float(
     "reconstruction_weight",
@@ -84,6 +87,7 @@ def main(_):
         reconstruction_weight=FLAGS.reconstruction_weight,
         optimizer=FLAGS.optimizer,
         learning_rate=FLAGS.learning_rate,
+        discriminator_learning_rate=FLAGS.discriminator_learning_rate,
         batch_size=FLAGS.batch_size,
         seed=FLAGS.seed,
     )

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgpr import augmentation, networks
+from tfgpr import augmentation, networks, training
 from tfgpr.gan import GAN, recompute_batch_norm
 from tfgpr.latent import Uniform
 
@@ -182,6 +182,17 @@ def test_r1_is_applied_every_interval_only(real):
         gan.trackers["r1"].reset_state()
         gan.train_step(real)
         assert (float(gan.trackers["r1"].result()) > 0) == (step % 3 == 0)
+
+
+def test_the_full_width_trains_in_float32_past_r1(rng):
+    # At this width TensorFlow's graph optimizer once broke R1's branch; no smaller one shows it.
+    recipe = training.Recipe(batch_size=16)
+    gan = recipe.gan(recipe.prior("float32"))
+    train_step = tf.function(gan.train_step)
+    images = tf.constant(rng.random((16, 64, 64, 3), np.float32))
+    r1 = [float(train_step(images)["r1"]) for _ in range(4)]
+    assert r1[0] > 0
+    np.testing.assert_allclose(r1[1:], r1[0], rtol=1e-6)  # the mean over R1's turns: one so far
 
 
 def test_the_average_follows_its_recursion(real):

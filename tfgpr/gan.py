@@ -170,11 +170,14 @@ class GAN(keras.Model):
         r1_turn = tf.equal(self.steps % self.r1_interval, 0)
         r1 = tf.zeros([])
         if self.r1_gamma > 0:
-            gradients["discriminator"], r1 = tf.cond(
+            of_r1, r1 = tf.cond(
                 r1_turn,
-                lambda: self._with_r1(gradients["discriminator"], seen),
-                lambda: (gradients["discriminator"], r1),
+                lambda: self._r1_gradients(seen),
+                lambda: ([tf.zeros_like(each) for each in of_d], r1),
             )
+            # Added out here: inside of the branch TensorFlow's arithmetic optimizer makes of
+            # the sums temporary variables, whose names then collide (float32, 64 pixels).
+            gradients["discriminator"] = [a + b for a, b in zip(gradients["discriminator"], of_r1)]
         for name in self.trained:
             optimizer = getattr(self, f"{name}_optimizer")
             self._apply(optimizer, gradients[name], getattr(self, name))
@@ -211,8 +214,9 @@ class GAN(keras.Model):
         scaled = [gradient / replicas for gradient in gradients]
         optimizer.apply_gradients(zip(scaled, network.trainable_variables))
 
-    def _with_r1(self, gradients, seen):
-        """Gradients of D's loss with those of the lazy R1 penalty added, and |grad D(x)|^2."""
+    def _r1_gradients(self, seen):
+        """Gradients of the lazy R1 penalty in D's weights, and |grad D(x)|^2."""
+        weights = self.discriminator.trainable_variables
         with tf.GradientTape() as tape:
             with tf.GradientTape() as inner:
                 inner.watch(seen)
@@ -220,9 +224,9 @@ class GAN(keras.Model):
             slope = inner.gradient(logits, seen)
             r1 = tf.reduce_mean(tf.reduce_sum(slope**2, axis=[1, 2, 3]))
             penalty = 0.5 * self.r1_gamma * self.r1_interval * r1
-        of_r1 = tape.gradient(penalty, self.discriminator.trainable_variables)
+        found = tape.gradient(penalty, weights)
         # The last bias has no part in the slope.
-        return [a if b is None else a + b for a, b in zip(gradients, of_r1)], r1
+        return [tf.zeros_like(w) if g is None else g for g, w in zip(found, weights)], r1
 
     def _reconstruction(self, real):
         """The mean square of x - G(E(x)), and how far E(x) is from following p_z."""

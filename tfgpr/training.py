@@ -50,6 +50,8 @@ class Recipe:
         to the real images by this weight; see `tfgpr.gan`.
       optimizer: Keras's name of all optimizers', such as "Adam" or "Addons>RectifiedAdam".
       learning_rate, beta_1: of all optimizers (beta_1 where theirs has one).
+      discriminator_learning_rate: of D's, where it is another (Heusel et al. 2017, two time
+        scales); None: `learning_rate`.
       batch_size: real images in a step.
       seed: of everything random.
     """
@@ -70,6 +72,7 @@ class Recipe:
     optimizer: str = "Adam"
     learning_rate: float = 2e-4
     beta_1: float = 0.5
+    discriminator_learning_rate: float | None = None
     batch_size: int = 64
     seed: int = 0
 
@@ -118,8 +121,12 @@ class Recipe:
             reconstruction_weight=self.reconstruction_weight,
             seed=self.seed,
         )
+        rates = {"discriminator": self.discriminator_learning_rate}
         gan.compile(
-            *(make_optimizer(self.optimizer, self.learning_rate, self.beta_1) for _ in gan.trained)
+            *(
+                make_optimizer(self.optimizer, rates.get(name) or self.learning_rate, self.beta_1)
+                for name in gan.trained
+            )
         )
         return gan
 

@@ -60,10 +60,12 @@ def measure(recipe, batches, dtype="auto", steps=20):
     alone = _seconds(lambda: train(batch), steps)
     whole = _seconds(lambda: train(next(iterator)), steps)
     # G draws without and with gradients (1 + 3), D sees real, generated (3 + 3), then G's (2).
-    work = recipe.batch_size * (4 * operations(gan.generator) + 8 * operations(gan.discriminator))
+    work = 4 * operations(gan.generator) + 8 * operations(gan.discriminator)
+    if gan.encoder:  # E, and G of its answer
+        work += 3 * operations(gan.encoder) + 3 * operations(gan.generator)
     return {
         "dtype": dtype,
         "images_per_second": recipe.batch_size / whole,
         "pipeline_share": max(0.0, 1 - alone / whole),
-        "matrix_share": work / alone / matrix_rate(dtype),
+        "matrix_share": recipe.batch_size * work / alone / matrix_rate(dtype),
     }

@@ -16,7 +16,7 @@ import tensorflow as tf
 from tfgpr.errors import InputError
 from tfgpr.files import atomic_path
 
-_MAY_DIFFER = ("reconstruction_weight", "learning_rate", "seed")
+_MAY_DIFFER = ("reconstruction_weight", "learning_rate", "discriminator_learning_rate", "seed")
 
 
 def networks(gan):
@@ -52,7 +52,7 @@ def save_state(gan, path, recipe):
 def load_state(gan, path, recipe, defaults):
     """Sets a compiled `GAN` to a state that `save_state` wrote.
 
-    The settings `reconstruction_weight`, `learning_rate` and `seed` may be others than before;
+    The weight of the reconstruction, the learning rates and the seed may be others than before;
     an encoder that the state does not have begins anew.
 
     Args:
