@@ -30,6 +30,7 @@ def variants(default):
     changed = {
         "default": default,
         "without nu": dataclasses.replace(default, residual=False),
+        "no grain": dataclasses.replace(default, grain=0.0),
         "lambda 0": dataclasses.replace(default, weight=0.0),
         "lambda 30": dataclasses.replace(default, weight=30.0),
         "screened start": dataclasses.replace(default, initialization=Screened()),

@@ -111,6 +111,24 @@ def test_an_image_is_restored_the_same_alone_and_in_a_batch(complete_prior, rng)
         np.testing.assert_allclose(alone[0], together[row], atol=2e-5)
 
 
+def test_grain_is_a_share_of_what_was_taken_from_the_observation(complete_prior, rng):
+    task = tasks.denoising()
+    observed = task.corruption(images(rng)).numpy()
+
+    def restored(grain, **changed):
+        method = dataclasses.replace(task.default.with_iterations(1), grain=grain, **changed)
+        return tfgpr.Restorer(complete_prior, task, method).restore(observed).images
+
+    smooth = restored(0.0)
+    inside = (smooth > 0) & (smooth < 1)  # not clipped
+    expected = np.clip(0.75 * smooth + 0.25 * observed, 0, 1)
+    assert np.abs(expected - smooth)[inside].max() > 0.05
+    np.testing.assert_allclose(restored(0.25)[inside], expected[inside], atol=1e-5)
+    np.testing.assert_array_equal(restored(0.25, residual=False), restored(0.0, residual=False))
+    with pytest.raises(InputError, match=r"grain as a share, in \[0, 1\]. Received: 1.5"):
+        restored(1.5)
+
+
 def test_nu_is_saved_with_the_prior(complete_prior, rng, tmp_path):
     complete_prior.save(tmp_path / "prior")
     read = load_prior(tmp_path / "prior", "float32")

@@ -33,11 +33,13 @@ class Method:
       importance_window: see `tfgpr.objective.DataFidelity`.
       residual: add nu, what the generator cannot draw, where the prior has learned it and the
         task says what it has evidence of; see `tfgpr.residual`.
+      grain: share of what nu took from its evidence of x that the answer keeps, in [0, 1]: a
+        posterior mean has less texture than a photo has.
       terms: further terms of the objective, pairs `(weight, term)` with
         `term(z, images) -> [batch]`; see `tfgpr.objective`.
       unaided: iterations where the prior has no encoder to start from; None: `iterations`.
     Raises:
-      InputError: `iterations` or `starts` is not a whole number from 1 on.
+      InputError: `iterations` or `starts` is not a whole number from 1 on, or `grain` no share.
     """
 
     optimizer: Any = Adam(0.1)
@@ -48,12 +50,15 @@ class Method:
     p: int = 1
     importance_window: int | None = None
     residual: bool = True
+    grain: float = 0.0
     terms: tuple = ()
     unaided: int | None = None
 
     def __post_init__(self):
         for name in ("iterations", "starts"):
             require_count(name, getattr(self, name))
+        if not 0 <= self.grain <= 1:
+            raise InputError(f"Expected grain as a share, in [0, 1]. Received: {self.grain!r}.")
 
     def with_iterations(self, iterations):
         """The same method with another number of iterations, and its rate's decay with it."""

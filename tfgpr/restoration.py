@@ -153,6 +153,8 @@ class _Problem:
             for evidence in self.task.evidence:
                 found = evidence(complete, observed, **conditions)
                 complete = self.prior.residual(found, generated)
+            if self.task.evidence:
+                complete += self.method.grain * (found.images - complete)
         return complete
 
 

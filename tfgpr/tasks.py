@@ -238,6 +238,11 @@ def super_resolution(factor=4, method="bicubic"):
     )
 
 
+# What 500 held-out training faces have for it: a sliced Wasserstein distance of 20.8 in the place
+# of 22.7 (untouched faces: 14.3), for 0.04 dB and .001 of SSIM. A share of .06: 18.2, 0.18 dB.
+_GRAIN = 0.03
+
+
 def denoising(noise_stddev=0.1):
     """Remove white Gaussian noise.
 
@@ -250,7 +255,7 @@ def denoising(noise_stddev=0.1):
         operator,
         Corruption(operator, noise_stddev),
         consistency.keep,
-        default=_default(0.0, evidence, p=2),
+        default=_default(0.0, evidence, p=2, grain=_GRAIN),
         paper=_paper(0.0002, 0.015),
         observed_range=(-1.0, 2.0),
         evidence=(evidence,),
