@@ -26,4 +26,5 @@ def test_two_devices_train_as_one_does_and_resume(tmp_path):
     losses = np.array(found["losses"]["one"])
     assert np.abs(losses[0] - losses[2]).max() > 3e-3, "something is learned in between"
     assert found["difference"] < 1e-3 * found["spread"]
+    assert found["encoder_difference"] < 1e-3 * found["encoder_spread"]
     assert "multiple of 2" in found["odd"]

@@ -26,6 +26,7 @@ RECIPE = training.Recipe(
     batch_size=8,
     augment=False,  # its random numbers are drawn anew on each replica
     learning_rate=2e-3,
+    reconstruction_weight=0.1,
 )
 
 
@@ -50,6 +51,10 @@ def main(folder):
     found["steps"] = two.training["steps"]
     found["difference"] = float(np.abs(one.sample(4) - two.sample(4)).max())
     found["spread"] = float(np.std(one.sample(4)))
+    seen = np.random.default_rng(1).random((4, 32, 32, 6), np.float32)
+    encoded = [np.array(prior.encoder.network(seen)) for prior in (one, two)]
+    found["encoder_difference"] = float(np.abs(encoded[0] - encoded[1]).max())
+    found["encoder_spread"] = float(np.std(encoded[0]))
     try:
         odd = training.Recipe(**{**RECIPE.__dict__, "batch_size": 7})
         training.train(odd, batches, 2, 1, folder / "odd", **settings)

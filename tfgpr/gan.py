@@ -233,7 +233,9 @@ class GAN(keras.Model):
         z = tf.cast(self.encoder(real, training=True), tf.float32)
         # The batch norm of these draws is that of the search: moving statistics.
         drawn = self.generator(z, training=False)
-        mean, square = tf.reduce_mean(z, axis=0), tf.reduce_mean(z**2, axis=0)
+        moments = tf.stack([tf.reduce_mean(z, axis=0), tf.reduce_mean(z**2, axis=0)])
+        context = tf.distribute.get_replica_context()  # the moments are those of the whole batch
+        mean, square = tf.unstack(context.all_reduce(tf.distribute.ReduceOp.MEAN, moments))
         law = tf.reduce_mean(mean**2 + (square - self.latent.variance) ** 2)
         return tf.reduce_mean((real - drawn) ** 2), law
 
