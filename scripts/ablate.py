@@ -40,8 +40,10 @@ def variants(default):
             default.with_iterations(80), initialization=Screened()
         ),
         "nu without G": dataclasses.replace(default.with_iterations(1), weight=0.0),
+        "nu not learned": dataclasses.replace(default, grain=0.0),
     }
-    return {name: each for name, each in changed.items() if name == "default" or each != default}
+    same = ("default", *PRIORS)
+    return {name: each for name, each in changed.items() if name in same or each != default}
 
 
 def with_mean_drawing(prior, draws=2000):
@@ -55,6 +57,16 @@ def with_mean_drawing(prior, draws=2000):
     copied.generate = lambda z: mean + 0.0 * tf.reduce_sum(z, axis=1)[:, None, None, None]
     copied.folded = lambda: copied
     return copied
+
+
+def without_learned_nu(prior):
+    """A prior that has not learned nu: that of least total variation takes its place."""
+    copied = copy.copy(prior)
+    copied.residual = None
+    return copied
+
+
+PRIORS = {"nu without G": with_mean_drawing, "nu not learned": without_learned_nu}
 
 
 def measure(prior, task, method, clean):
@@ -94,8 +106,8 @@ def main(_):
     for name in names:
         task = tfgpr.tasks.TASKS[name]()
         for label, method in variants(task.default).items():
-            drawn = with_mean_drawing(prior) if label == "nu without G" else prior
-            scores = measure(drawn, task, method, clean)
+            changed = PRIORS.get(label, lambda prior: prior)(prior)
+            scores = measure(changed, task, method, clean)
             results.setdefault(name, {})[label] = scores
             print(
                 f"{name}, {label}: {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.4f}", flush=True

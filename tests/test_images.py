@@ -32,6 +32,12 @@ def test_bad_arrays_are_named(array, message):
         images.as_images(array)
 
 
+def test_rounding_errors_are_clipped():
+    above = np.full((1, 4, 4, 3), 1.0 + 2e-7, np.float32)
+    assert above.max() > 1
+    np.testing.assert_array_equal(images.as_images(above), np.ones((1, 4, 4, 3)))
+
+
 def test_png_round_trip(tmp_path, rng):
     pixels = rng.integers(0, 256, (5, 6, 3), np.uint8)
     images.write_png(tmp_path / "a.png", pixels / 255.0)

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 import tfgpr
 from tfgpr import residual, residual_examples, residual_training, tasks
+from tfgpr.baselines.tv import minimize_total_variation
 from tfgpr.errors import InputError
 from tfgpr.images import as_images as images_of
 from tfgpr.initialization import Encoded, Screened
@@ -15,6 +16,7 @@ from tfgpr.objective import DataFidelity
 from tfgpr.operators import Downsample, Luma, Value
 from tfgpr.prior import load_prior
 from tfgpr.residual import Residual
+from tfgpr.total_variation import TotalVariation
 
 LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -80,16 +82,15 @@ def test_an_untrained_network_leaves_the_evidence_as_it_is(tiny_prior, rng, name
     given = {"known": np.repeat(tasks.center_hole(32), 3, axis=0)}
     given = {key: given[key] for key in task.operator.conditions}
     observed = task.corruption(x, **given).numpy()
-    plain = tfgpr.Restorer(tiny_prior, task, task.default.with_iterations(2))
-    before = plain.restore(observed, **given)
-    complete = copy_with(tiny_prior, Residual.untrained({"image_size": 32, "channels": [4]}))
     method = task.default.with_iterations(2)
+    without = dataclasses.replace(method, residual=False)
+    before = tfgpr.Restorer(tiny_prior, task, without).restore(observed, **given)
+    complete = copy_with(tiny_prior, Residual.untrained({"image_size": 32, "channels": [4]}))
     after = tfgpr.Restorer(complete, task, method).restore(observed, **given)
     np.testing.assert_array_equal(after.generated, before.generated)
     evidence = task.evidence[0](before.generated, observed, **given).images
     expected = task.consistency(evidence, observed, **given)
     np.testing.assert_allclose(after.images, expected, atol=1e-5)
-    without = dataclasses.replace(method, residual=False)
     alone = tfgpr.Restorer(complete, task, without).restore(observed, **given)
     np.testing.assert_array_equal(alone.images, before.images)
 
@@ -127,6 +128,41 @@ def test_grain_is_a_share_of_what_was_taken_from_the_observation(complete_prior,
     np.testing.assert_array_equal(restored(0.25, residual=False), restored(0.0, residual=False))
     with pytest.raises(InputError, match=r"grain as a share, in \[0, 1\]. Received: 1.5"):
         restored(1.5)
+
+
+def test_where_nothing_is_learned_nu_has_the_least_total_variation(rng):
+    x, drawn = images(rng), images(rng)
+    stddev = np.full((3, 32, 32, 1), 0.1, np.float32)
+    found = residual.evidence(tf.constant(x), tf.constant(stddev), tf.constant(stddev))
+    restored = TotalVariation(trust=0.5, iterations=30)(found, tf.constant(drawn))
+
+    def prox(r, step):
+        return (r + step * 5.0 * (x - drawn)) / (1.0 + step * 5.0)
+
+    nu, _ = minimize_total_variation(prox, x - drawn, 30)
+    assert np.abs(nu - (x - drawn)).max() > 0.1
+    np.testing.assert_allclose(restored, drawn + nu, atol=1e-5)
+
+
+def test_where_y_is_exact_or_silent_that_nu_is_left_to_consistency(rng):
+    x, drawn = images(rng), images(rng)
+    known = (rng.random((3, 32, 32, 1)) < 0.5).astype(np.float32)
+    found = residual.known_pixels(drawn, x * known, known)
+    np.testing.assert_array_equal(TotalVariation()(found, drawn), drawn)
+
+
+def test_a_prior_without_nu_denoises_better_than_its_drawing(tiny_prior):
+    task = tasks.denoising()
+    smooth = np.linspace(0.2, 0.8, 32, dtype=np.float32)[None, :, None, None]
+    clean = np.broadcast_to(smooth, (2, 32, 32, 3))
+    observed = task.corruption(clean).numpy()
+
+    def error(residual):
+        method = dataclasses.replace(task.default.with_iterations(2), residual=residual)
+        found = tfgpr.Restorer(tiny_prior, task, method).restore(observed)
+        return float(np.mean((found.images - clean) ** 2))
+
+    assert error(True) < 0.95 * np.mean((observed - clean) ** 2) < error(False)
 
 
 def test_nu_is_saved_with_the_prior(complete_prior, rng, tmp_path):

@@ -31,8 +31,8 @@ class Method:
       weight: lambda of the prior's terms, relative to a sum over measurements in [0, 1].
       p: norm of the data term, 1 or 2.
       importance_window: see `tfgpr.objective.DataFidelity`.
-      residual: add nu, what the generator cannot draw, where the prior has learned it and the
-        task says what it has evidence of; see `tfgpr.residual`.
+      residual: add nu, what the generator cannot draw, where the task says what it has evidence
+        of; see `tfgpr.residual`, and `tfgpr.total_variation` for priors that have not learned it.
       grain: share of what nu took from its evidence of x that the answer keeps, in [0, 1]: a
         posterior mean has less texture than a photo has.
       terms: further terms of the objective, pairs `(weight, term)` with

@@ -36,6 +36,11 @@ def evidence(images, luma=0.0, chroma=0.0, unreached=0.0):
     return Evidence(images, tf.concat(stacked, axis=-1))
 
 
+def luma_stddev(found):
+    """The standard deviation of luma in an `Evidence`, `[batch, height, width, 1]`."""
+    return found.uncertainty[..., :1]
+
+
 def known_pixels(generated, observed, known):
     """Inpainting: y where it is known, G(z) elsewhere."""
     hole = 1.0 - known

@@ -14,6 +14,7 @@ from tfgpr.images import labelled_columns
 from tfgpr.method import require_count
 from tfgpr.objective import DataFidelity, Objective
 from tfgpr.search import Search, advance, begin, finish
+from tfgpr.total_variation import TotalVariation
 
 
 def minimize(objective, z0, optimizer, steps, project=tf.identity):
@@ -149,10 +150,11 @@ class _Problem:
     def _complete(self, generated, observed, conditions):
         """G(z) + nu."""
         complete = generated
-        if self.method.residual and self.prior.residual is not None:
+        if self.method.residual:
+            estimate = self.prior.residual or TotalVariation()
             for evidence in self.task.evidence:
                 found = evidence(complete, observed, **conditions)
-                complete = self.prior.residual(found, generated)
+                complete = estimate(found, generated)
             if self.task.evidence:
                 complete += self.method.grain * (found.images - complete)
         return complete
