@@ -249,7 +249,8 @@ def test_start_depends_on_neither_batch_nor_mates(start, complete_prior, rng):
     alone = start(
         complete_prior, data, tf.constant(observed[one]), 3, 7, known=tf.constant(known[one])
     )
-    np.testing.assert_array_equal(alone, whole[one])
+    # An encoder's sums may be taken in another order in a larger batch.
+    np.testing.assert_allclose(alone, whole[one], rtol=0, atol=2e-6)
 
 
 @all_architectures
