@@ -295,6 +295,15 @@ def test_log_replaces_a_repeated_epoch_and_takes_new_columns(tmp_path):
     ]
 
 
+def test_the_discriminator_may_have_a_rate_of_its_own():
+    for given, expected in ((None, 1e-3), (4e-3, 4e-3)):
+        settings = {"learning_rate": 1e-3, "discriminator_learning_rate": given}
+        recipe = training.Recipe(**{**TINY.__dict__, **settings})
+        gan = recipe.gan(recipe.prior("float32"))
+        assert float(gan.generator_optimizer.learning_rate) == pytest.approx(1e-3)
+        assert float(gan.discriminator_optimizer.learning_rate) == pytest.approx(expected)
+
+
 def test_durations_are_in_words():
     words = {40: "40 s", 700: "12 min", 4 * 3600 + 60 * 20: "4 h 20 min"}
     for seconds, text in words.items():
