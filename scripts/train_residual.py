@@ -43,7 +43,7 @@ flags.mark_flags_as_required(["data_dir", "work_dir", "output"])
 def main(_):
     import pathlib
 
-    from tfgpr import precision, residual, residual_examples, residual_training
+    from tfgpr import networks, precision, residual, residual_examples, residual_training
     from tfgpr.data import FolderImages
     from tfgpr.errors import InputError
     from tfgpr.files import require_free
@@ -76,8 +76,8 @@ def main(_):
                 f"Expected the generator that {work} was begun with. Received: another one; "
                 "choose a new --work_dir, or give the --model_dir of then."
             )
-    elif not prior.architecture:
-        print("No encoder: this prior's networks are not tfgpr's; its searches start from a bank.")
+    elif prior.image_size not in networks.IMAGE_SIZES:
+        print(f"No encoder for images of {prior.image_size} pixels: searches start from a bank.")
     elif FLAGS.encoder_epochs:
         pair = [residual_examples.Examples(prior, each, None, first) for first, each, _ in parts]
         residual_training.fit_encoder(

@@ -8,9 +8,10 @@ from conftest import make_tiny_prior
 from test_gan import slope_along, softplus
 from test_scripts import run_script
 
-from tfgpr import residual, residual_examples, residual_training
+from tfgpr import latent, residual, residual_examples, residual_training, tasks
 from tfgpr.images import write_png
-from tfgpr.prior import load_prior
+from tfgpr.prior import GanPrior, load_prior
+from tfgpr.restoration import Restorer
 
 ROWS = slice(32, 48)  # super-resolution's 16 among 80
 
@@ -109,6 +110,29 @@ def test_the_script_gives_a_prior_a_start_and_nu(arguments, tmp_path, capsys):
     assert run_script(*arguments, f"--start_from={tmp_path / 'prior'}") == 2
     assert "a network of nu" in capsys.readouterr().err
     assert not (tmp_path / "complete").exists()
+
+
+def test_networks_of_any_kind_get_a_start_and_nu(arguments, tmp_path):
+    keras.utils.set_random_seed(3)
+    z, images = keras.Input([5]), keras.Input([32, 32, 3])
+    drawn = keras.layers.Dense(32 * 32 * 3, activation="tanh")(z)
+    generator = keras.Model(z, keras.layers.Reshape([32, 32, 3])(drawn))
+    logits = keras.layers.Dense(1)(keras.layers.Flatten()(images))
+    own = GanPrior(generator, keras.Model(images, logits), latent.Gaussian(5), crop=None)
+    own.save(tmp_path / "own")
+    for i, image in enumerate(own.sample(48, seed=4).numpy()):
+        write_png(tmp_path / "own_images" / f"{i:02d}.png", image)
+    own_arguments = f"--model_dir={tmp_path / 'own'}", f"--data_dir={tmp_path / 'own_images'}"
+    assert run_script(*arguments, *own_arguments) == 0
+    complete = load_prior(tmp_path / "complete", "float32")
+    assert complete.encoder.training["steps"] == 2
+    for a, b in zip(complete.generator.get_weights(), own.generator.get_weights()):
+        np.testing.assert_array_equal(a, b)
+    assert complete.residual.training["steps"] == 2
+    task = tasks.super_resolution()
+    observed = task.corruption(own.sample(2, seed=9).numpy()).numpy()
+    images = Restorer(complete, task).restore(observed).images
+    np.testing.assert_allclose(task.operator(images), observed, atol=0.01)
 
 
 def test_what_was_begun_with_another_generator_is_not_taken_up(arguments, tmp_path, capsys):

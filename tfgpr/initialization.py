@@ -48,6 +48,9 @@ class Screened:
         return tf.map_fn(choose, rows, fn_output_signature=tf.float32)
 
 
+_CHANNELS = 48  # as in the shipped prior
+
+
 class Encoder(Part):
     """A network that answers an observation with the z to start from, at once.
 
@@ -60,8 +63,13 @@ class Encoder(Part):
 
     @classmethod
     def for_prior(cls, prior, dtype="float32"):
-        """An untrained one, as wide as the discriminator of a `GanPrior` of DCGAN networks."""
-        like = prior.architecture["discriminator"]
+        """An untrained one for a `GanPrior`: as wide as its discriminator where that is DCGAN's.
+
+        Raises:
+          InputError: images of a size that is not in `tfgpr.networks.IMAGE_SIZES`.
+        """
+        like = {"image_size": prior.image_size, "base_channels": _CHANNELS}
+        like |= (prior.architecture or {}).get("discriminator", {})
         names = ("image_size", "base_channels", "kernel_size")
         architecture = {name: like[name] for name in names if name in like}
         architecture |= {"latent_dim": prior.latent.dim, "latent_law": prior.latent.name}
