@@ -17,6 +17,7 @@ flags.DEFINE_string("model_dir", None, "Folder of a prior; the shipped one if le
 flags.DEFINE_integer("first", 7936, "Index of the first image, from 0.", lower_bound=0)
 flags.DEFINE_integer("num_images", 64, "How many images.", lower_bound=1)
 flags.DEFINE_list("tasks", None, "Tasks, separated by commas; all if left out.")
+flags.DEFINE_list("variants", None, "Rows, separated by commas; all if left out.")
 flags.DEFINE_boolean("overwrite", False, "Replace the results in --output.")
 flags.mark_flags_as_required(["data_dir", "output"])
 
@@ -98,6 +99,10 @@ def main(_):
     names = FLAGS.tasks or list(tfgpr.tasks.TASKS)
     if unknown := sorted(set(names) - set(tfgpr.tasks.TASKS)):
         raise InputError(f"Expected tasks of {list(tfgpr.tasks.TASKS)}. Received: {unknown}.")
+    rows = {name: variants(tfgpr.tasks.TASKS[name]().default) for name in names}
+    known = dict.fromkeys(label for each in rows.values() for label in each)
+    if unknown := sorted(set(FLAGS.variants or known) - set(known)):
+        raise InputError(f"Expected variants of {list(known)}. Received: {unknown}.")
     require_free(FLAGS.output, FLAGS.overwrite)
     prior = tfgpr.load_prior(FLAGS.model_dir)
     folder = (FLAGS.data_dir, prior.image_size, prior.crop, FLAGS.first, FLAGS.num_images)
@@ -105,7 +110,9 @@ def main(_):
     results = {}
     for name in names:
         task = tfgpr.tasks.TASKS[name]()
-        for label, method in variants(task.default).items():
+        for label, method in rows[name].items():
+            if label not in (FLAGS.variants or rows[name]):
+                continue
             changed = PRIORS.get(label, lambda prior: prior)(prior)
             scores = measure(changed, task, method, clean)
             results.setdefault(name, {})[label] = scores
