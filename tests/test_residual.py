@@ -296,3 +296,19 @@ def test_starts_of_several_seeds_differ_and_stay_in_the_box(complete_prior, rng)
         assert 0.1 < difference.max() <= 0.3 + 1e-6
         assert np.abs(moved).max() <= 1
     assert np.abs(starts[1] - starts[2]).max() > 0.1
+
+
+def test_further_samples_start_apart_from_the_first(complete_prior, rng):
+    clean = images(rng)
+    task = tasks.denoising()
+    restorer = tfgpr.Restorer(complete_prior, task, task.default)
+    restorer.start(clean, num_samples=3)
+    z = restorer.z.numpy().reshape(len(clean), 3, -1)
+    answer = complete_prior.encoder(task.evidence[0](tf.fill(clean.shape, 0.5), clean)).numpy()
+    shift = np.abs(z - answer[:, None]).max(axis=(0, 2))
+    assert shift[0] <= 0.1 + 1e-6
+    assert (shift[1:] > 0.3).all()
+    restorer.start(clean)
+    np.testing.assert_allclose(restorer.z.numpy(), z[:, 0], atol=1e-6)
+    restorer.start(clean, num_samples=2)
+    np.testing.assert_allclose(restorer.z.numpy().reshape(len(clean), 2, -1), z[:, :2], atol=1e-6)

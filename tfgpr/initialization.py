@@ -99,12 +99,20 @@ class Encoded:
         it is asked beside a gray image.
       spread: the share of a draw from the latent law that is added, so that several starts
         differ.
+      apart: the same for all but the first of several samples (`num_samples`): near the
+        encoder's answer all searches end alike.
       without: what `Method.for_prior` takes instead where the prior has no encoder.
     """
 
     evidence: Callable = dataclasses.field(repr=False)  # a run that continues compares reprs
     spread: float = 0.1
+    apart: float = 1.0
     without: Any = Screened()
+
+    @property
+    def further(self):
+        """Where the searches of further samples start."""
+        return dataclasses.replace(self, spread=self.apart)
 
     def __call__(self, prior, data, observed, starts, seed, **conditions):
         del data

@@ -99,14 +99,22 @@ class _Problem:
 
     def start(self, observed, conditions, seeds):
         """z0 `[batch * samples * starts, dim]`: image by image, sample by sample; one seed for
-        each sample, so that a sample does not depend on how many there are."""
+        each sample, so that a sample does not depend on how many there are. Initializations
+        that have `further` start all samples but the first by that."""
+        first = self.method.initialization
+        further = getattr(first, "further", first)
 
-        def draw(seed):
-            return self.method.initialization(
+        def draw(initialization, seed):
+            return initialization(
                 self.prior, self.data, observed, self.method.starts, seed, **conditions
             )
 
-        z0 = tf.map_fn(draw, seeds, fn_output_signature=tf.float32)
+        def sample(seed):
+            if further is first:
+                return draw(first, seed)
+            return tf.cond(seed == seeds[0], lambda: draw(first, seed), lambda: draw(further, seed))
+
+        z0 = tf.map_fn(sample, seeds, fn_output_signature=tf.float32)
         z0 = tf.transpose(z0, [1, 0, 2, 3])
         return begin(tf.reshape(z0, [-1, self.prior.latent.dim]), self.method.optimizer)
 

@@ -70,8 +70,8 @@ class InProcess:
           observed: y, `[1, ...]`.
           progress: called as `progress(done, iterations)`.
           iterations, starts: see `tfgpr.Method`.
-          solutions: how many; solution k starts as a `Restorer` of seed `seed + k` does.
-          seed: of the starts.
+          solutions: how many: the samples of a `Restorer` with `num_samples`.
+          seed: of that `Restorer`.
           **conditions: of the task's operator, `[1, ...]`.
         Returns:
           `Solutions`.
@@ -82,16 +82,15 @@ class InProcess:
             if value != int(value) or value < 1:
                 raise InputError(f"Expected {name} as a whole number from 1 on. Received: {value}.")
         with self._lock:
-            latents = []
-            for k in range(solutions):
-                starter = self._restorer(task, iterations, starts, seed + k)
-                starter.start(observed, **conditions)
-                latents.append(starter.z.numpy())
-            # One search for all of them, and one compiled loop whatever the seed.
+            starter = self._restorer(task, iterations, starts, seed)
+            starter.start(observed, solutions, **conditions)
+            latents = starter.z.numpy()
+            # One search for all of them, as rows that are sorted by their loss, and one
+            # compiled loop whatever the seed.
             restorer = self._restorer(task, iterations, starts)
             rows = {name: np.repeat(value, solutions, 0) for name, value in conditions.items()}
             restorer.start(np.repeat(observed, solutions, axis=0), **rows)
-            restorer.z.assign(np.concatenate(latents))
+            restorer.z.assign(latents)
             chunk = max(1, iterations // 20)
             for done in range(0, iterations, chunk):
                 restorer.step(min(chunk, iterations - done))
