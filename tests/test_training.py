@@ -96,6 +96,27 @@ def test_an_ended_run_goes_on_elsewhere_from_its_small_state(tmp_path):
         training.train(TINY, batches, 3, 4, tmp_path / "fourth", **settings)
 
 
+def test_a_run_goes_on_with_another_discriminator(tmp_path):
+    settings = {"dtype": "float32"}
+    training.train(TINY, batches, 3, 1, tmp_path / "first", **settings)
+    settings["start_from"] = tmp_path / "first" / "state.npz"
+    changed = {"discriminator_batch_norm": True, "r1_gamma": 0.0, "augment": True}
+    other = training.Recipe(**{**TINY.__dict__, **changed})
+    training.train(other, batches, 3, 1, tmp_path / "second", **settings)  # no epoch is left
+    for name in ("generator/", "ema_generator/"):
+        pairs = zip(*(checkpointed(tmp_path / run, name).values() for run in ("first", "second")))
+        assert all(np.allclose(b, a, 4e-3, 1e-6) for a, b in pairs)
+    moments = {
+        name: [v for v in checkpointed(tmp_path / "second", f"{name}_opt").values() if v.ndim]
+        for name in ("generator", "discriminator")
+    }
+    assert any(moment.any() for moment in moments["generator"])
+    assert not any(moment.any() for moment in moments["discriminator"])
+    prior = training.train(other, batches, 3, 3, tmp_path / "third", **settings)
+    assert prior.training["steps"] == 9
+    assert prior.architecture["discriminator"]["batch_norm"]
+
+
 def test_a_run_with_an_encoder_can_begin_anywhere_and_leaves_it_with_the_prior(tmp_path):
     settings = {"dtype": "float32"}
     training.train(TINY, batches, 3, 1, tmp_path / "plain", **settings)

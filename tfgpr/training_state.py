@@ -16,7 +16,11 @@ import tensorflow as tf
 from tfgpr.errors import InputError
 from tfgpr.files import atomic_path
 
+# What may be others than in the state: weights and rates of the game, ...
 _MAY_DIFFER = ("reconstruction_weight", "learning_rate", "discriminator_learning_rate", "seed")
+_MAY_DIFFER += ("r1_gamma", "augment", "cutout")
+# ... and what makes another discriminator, which then begins anew.
+_OF_DISCRIMINATOR = ("discriminator_batch_norm", "spectral_norm", "discriminator_channels")
 
 
 def networks(gan):
@@ -52,8 +56,9 @@ def save_state(gan, path, recipe):
 def load_state(gan, path, recipe, defaults):
     """Sets a compiled `GAN` to a state that `save_state` wrote.
 
-    The weight of the reconstruction, the learning rates and the seed may be others than before;
-    an encoder that the state does not have begins anew.
+    The weights of the reconstruction and of R1, the augmentation, the learning rates and the seed
+    may be others than before. An encoder that the state does not have begins anew, and so does a
+    discriminator that is to be another (its norm, its width): G and E go on.
 
     Args:
       gan: the `GAN`.
@@ -72,9 +77,9 @@ def load_state(gan, path, recipe, defaults):
         raise InputError(
             f"Expected a training state to start from. Received: {path} ({error!r})."
         ) from error
-    differ = sorted(
-        name for name in recipe if name not in _MAY_DIFFER and begun.get(name) != recipe[name]
-    )
+    differ = {name for name in recipe if begun.get(name) != recipe[name]}
+    anew = "discriminator" if differ.intersection(_OF_DISCRIMINATOR) else None
+    differ = sorted(differ.difference(_MAY_DIFFER, _OF_DISCRIMINATOR))
     if differ:
         theirs = ", ".join(f"{name}: {begun.get(name)}" for name in differ)
         raise InputError(
@@ -82,9 +87,12 @@ def load_state(gan, path, recipe, defaults):
             "with those settings, or without the state."
         )
     for name in networks(gan):
-        if values := _of(arrays, name):
+        if name != anew and (values := _of(arrays, name)):
             getattr(gan, name).set_weights([value.astype(np.float32) for value in values])
-    for name in optimizers(gan):
+    for name in gan.trained:
+        if name == anew:
+            continue
+        name = f"{name}_optimizer"
         optimizer, values = getattr(gan, name), _of(arrays, name)
         for moment, value in zip(_moments(optimizer), values):
             moment.assign(tf.cast(tf.bitcast(value, tf.bfloat16), tf.float32))
