@@ -16,7 +16,9 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_integer("base_channels", 64, "Width of G; 128 is the paper's.", lower_bound=4)
 flags.DEFINE_boolean("resume", False, "Continue the run in --model_dir.")
-flags.DEFINE_string("start_from", None, "state.npz of an ended run to start a new one from.")
+flags.DEFINE_string(
+    "start_from", None, "state.npz of an ended run to start a new one from; D may be another."
+)
 flags.DEFINE_integer("num_images", None, "Use only so many of the folder's files.", lower_bound=1)
 flags.DEFINE_integer("image_size", 64, "32, 64 or 128 pixels.")
 flags.DEFINE_integer(
