@@ -110,7 +110,7 @@ class _Problem:
             )
 
         def sample(seed):
-            if further is first:
+            if further is first or seeds.shape[0] == 1:
                 return draw(first, seed)
             return tf.cond(seed == seeds[0], lambda: draw(first, seed), lambda: draw(further, seed))
 
