@@ -87,9 +87,11 @@ def test_an_ended_run_goes_on_elsewhere_from_its_small_state(tmp_path):
     assert sum(same and not zero for same, zero in moments) == len(moments) // 2
     prior = training.train(TINY, batches, 3, 4, tmp_path / "third", **settings)
     assert prior.training["steps"] == 12
-    other = training.Recipe(**{**TINY.__dict__, "latent_dim": 9})
-    with pytest.raises(InputError, match="latent_dim: 6"):
-        training.train(other, batches, 3, 4, tmp_path / "fourth", **settings)
+    # The width of D is E's too.
+    for name, value, was in (("latent_dim", 9, "6"), ("discriminator_channels", 5, "None")):
+        other = training.Recipe(**{**TINY.__dict__, name: value})
+        with pytest.raises(InputError, match=f"{name}: {was}"):
+            training.train(other, batches, 3, 4, tmp_path / "fourth", **settings)
     assert not (tmp_path / "fourth").exists()
     state.write_bytes(state.read_bytes()[:1000])
     with pytest.raises(InputError, match="training state"):

@@ -20,7 +20,7 @@ from tfgpr.files import atomic_path
 _MAY_DIFFER = ("reconstruction_weight", "learning_rate", "discriminator_learning_rate", "seed")
 _MAY_DIFFER += ("r1_gamma", "augment", "cutout")
 # ... and what makes another discriminator, which then begins anew.
-_OF_DISCRIMINATOR = ("discriminator_batch_norm", "spectral_norm", "discriminator_channels")
+_OF_DISCRIMINATOR = ("discriminator_batch_norm", "spectral_norm")
 
 
 def networks(gan):
@@ -58,7 +58,7 @@ def load_state(gan, path, recipe, defaults):
 
     The weights of the reconstruction and of R1, the augmentation, the learning rates and the seed
     may be others than before. An encoder that the state does not have begins anew, and so does a
-    discriminator that is to be another (its norm, its width): G and E go on.
+    discriminator of another norm; G and E go on.
 
     Args:
       gan: the `GAN`.
@@ -92,8 +92,8 @@ def load_state(gan, path, recipe, defaults):
     for name in gan.trained:
         if name == anew:
             continue
-        name = f"{name}_optimizer"
-        optimizer, values = getattr(gan, name), _of(arrays, name)
+        optimizer = getattr(gan, f"{name}_optimizer")
+        values = _of(arrays, f"{name}_optimizer")
         for moment, value in zip(_moments(optimizer), values):
             moment.assign(tf.cast(tf.bitcast(value, tf.bfloat16), tf.float32))
         if values:
