@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgpr import data, judge, networks, residual, training, training_run
+from tfgpr import data, gan, judge, networks, residual, training, training_run
 from tfgpr.errors import InputError
 from tfgpr.images import write_png
 from tfgpr.prior import load_prior
@@ -35,6 +35,10 @@ def checkpointed(model_dir, name):
     reader = tf.train.load_checkpoint(str(model_dir / "checkpoints"))
     keys = [key for key in reader.get_variable_to_shape_map() if key.startswith(name)]
     return {key: reader.get_tensor(key) for key in sorted(keys)}
+
+
+def kernels(model_dir, name):
+    return {k: v for k, v in checkpointed(model_dir, name).items() if v.ndim > 1}
 
 
 def test_a_run_leaves_a_prior_samples_logs_and_checkpoints(tmp_path):
@@ -98,7 +102,7 @@ def test_an_ended_run_goes_on_elsewhere_from_its_small_state(tmp_path):
         training.train(TINY, batches, 3, 4, tmp_path / "fourth", **settings)
 
 
-def test_a_run_goes_on_with_another_discriminator(tmp_path):
+def test_a_run_goes_on_with_another_discriminator(tmp_path, monkeypatch):
     settings = {"dtype": "float32"}
     training.train(TINY, batches, 3, 1, tmp_path / "first", **settings)
     settings["start_from"] = tmp_path / "first" / "state.npz"
@@ -114,9 +118,17 @@ def test_a_run_goes_on_with_another_discriminator(tmp_path):
     }
     assert any(moment.any() for moment in moments["generator"])
     assert not any(moment.any() for moment in moments["discriminator"])
-    prior = training.train(other, batches, 3, 3, tmp_path / "third", **settings)
-    assert prior.training["steps"] == 9
-    assert prior.architecture["discriminator"]["batch_norm"]
+    # Six steps of the new D, of which G heeds none or the last.
+    begun = kernels(tmp_path / "second", "generator/")
+    for first_steps, waited in ((6, True), (5, False)):
+        monkeypatch.setattr(gan, "_FIRST_STEPS", first_steps)
+        run = tmp_path / f"heeded after {first_steps}"
+        prior = training.train(other, batches, 3, 3, run, **settings)
+        assert prior.training["steps"] == 9
+        assert prior.architecture["discriminator"]["batch_norm"]
+        after = kernels(run, "generator/")
+        assert len(after) == 4
+        assert all(np.array_equal(value, begun[key]) == waited for key, value in after.items())
 
 
 def test_a_run_with_an_encoder_can_begin_anywhere_and_leaves_it_with_the_prior(tmp_path):

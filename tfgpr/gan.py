@@ -26,6 +26,7 @@ from tfgpr import latent as latent_laws
 from tfgpr.augmentation import diff_augment
 
 _WARM_UP = 500  # steps of E until the reconstruction's full weight is on G
+_FIRST_STEPS = 150  # of a D that began anew beside a trained G, before G heeds it
 
 
 @keras.saving.register_keras_serializable(package="tfgpr")
@@ -157,7 +158,8 @@ class GAN(keras.Model):
                 logs["reconstruction"], law = self._reconstruction(real)
                 autoencoding = self.reconstruction_weight * logs["reconstruction"] + law
         of_g, of_d = self.generator.trainable_variables, self.discriminator.trainable_variables
-        gradients = {"generator": tape.gradient(g_loss, of_g)}
+        heed = self._heed()
+        gradients = {"generator": [heed * each for each in tape.gradient(g_loss, of_g)]}
         gradients["discriminator"] = tape.gradient(d_loss, of_d)
         if self.encoder:
             found = tape.gradient(autoencoding, [*of_g, *self.encoder.trainable_variables])
@@ -203,6 +205,12 @@ class GAN(keras.Model):
         seed = tf.stack([self.seed, tf.cast(self.steps, tf.int32)])
         whole = self.latent.sample(batch * context.num_replicas_in_sync, seed)
         return whole[first : first + batch]
+
+    def _heed(self):
+        """1; 0 while D, younger than G, knows nothing yet: G would blind it for good."""
+        age = self.discriminator_optimizer.iterations
+        young = (age < _FIRST_STEPS) & (age < self.generator_optimizer.iterations)
+        return 1.0 - tf.cast(young, tf.float32)
 
     def _augmented(self, images):
         return diff_augment(images, self.cutout) if self.augment else images
