@@ -117,6 +117,17 @@ def test_noise_has_its_deviation_and_follows_the_image_not_the_batch(rng):
     assert np.abs(corruption(images, seed=5).numpy() - noisy).max() > 0.1
 
 
+def test_a_corruption_takes_what_image_files_hold(rng):
+    stored = rng.integers(0, 256, (2, 8, 8, 3), np.uint8)
+    corruption = corruptions.Corruption(operators.Downsample(4), 0.1)
+    expected = corruption(stored / np.float32(255), seed=2)
+    np.testing.assert_allclose(corruption(stored, seed=2), expected, atol=1e-6)
+    in_graph = tf.function(lambda images: corruption(images, seed=2))
+    np.testing.assert_allclose(in_graph(stored / np.float32(255)), expected, atol=1e-6)
+    with pytest.raises(InputError, match="divide by 255"):
+        corruption(stored.astype(np.float32))
+
+
 def test_corruption_without_noise_is_the_operator(rng):
     images = rng.random((2, 32, 32, 3), np.float32)
     quantised = corruptions.Corruption(operators.Quantize(4))(images)

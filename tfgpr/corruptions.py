@@ -4,6 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from tfgpr.images import as_images
 from tfgpr.operators import Operator
 
 
@@ -28,13 +29,17 @@ class Corruption:
         """Observes images.
 
         Args:
-          images: clean images `[batch, height, width, channels]` in [0, 1].
+          images: clean images `[batch, height, width, channels]` in [0, 1], or uint8.
           seed: of the noise.
           first: index of the first image: image i gets the noise of `(seed, first + i)`.
           **conditions: those of the operator.
         Returns:
           Measurements as the operator shapes them, float32.
+        Raises:
+          InputError: see `tfgpr.images.as_images`. (Symbolic tensors are not looked at.)
         """
+        if not tf.is_symbolic_tensor(images):
+            images = as_images(images)
         measured = self.operator(tf.convert_to_tensor(images, tf.float32), **conditions)
         if self.noise_stddev:
             measured = measured + self.noise_stddev * self._noise(measured, seed, first)
