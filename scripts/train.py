@@ -59,7 +59,7 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_boolean("distribute", False, "MirroredStrategy: all GPUs share each batch.")
 flags.DEFINE_boolean("measure_speed", False, "Time a few steps of these settings, and end.")
-flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0)
+flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0, upper_bound=2**31 - 1)
 flags.mark_flags_as_required(["model_dir"])
 
 

@@ -50,8 +50,10 @@ def cutout(images, fraction=1 / 2):
     """Sets a square of `fraction` of each image's side to zero, its centre anywhere inside."""
 
     def hidden(size):
-        centre = tf.random.uniform([tf.shape(images)[0], 1], 0, size, tf.int32)
-        return tf.abs(tf.range(size)[None] - centre) * 2 < int(size * fraction)
+        side = int(size * fraction)
+        first = tf.random.uniform([tf.shape(images)[0], 1], 0, size, tf.int32) - side // 2
+        place = tf.range(size)[None] - first
+        return (place >= 0) & (place < side)
 
     rows, columns = hidden(images.shape[1]), hidden(images.shape[2])
     square = rows[:, :, None] & columns[:, None, :]

@@ -1,11 +1,13 @@
 """Corruptions: how a clean image becomes an observation: an operator, and perhaps noise."""
 
 import dataclasses
+import math
 
 import tensorflow as tf
 
+from tfgpr.errors import InputError
 from tfgpr.images import as_images
-from tfgpr.operators import Operator
+from tfgpr.operators import Operator, require_conditions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,11 +21,19 @@ class Corruption:
         is not clipped.
       rescaled: whether each observation is then stretched to its own minimum and maximum, as
         the image files of the paper's released code were (protocol `published`).
+    Raises:
+      InputError: a noise that is negative or not finite.
     """
 
     operator: Operator
     noise_stddev: float = 0.0
     rescaled: bool = False
+
+    def __post_init__(self):
+        if not 0 <= self.noise_stddev < math.inf:
+            raise InputError(
+                f"Expected noise_stddev as a number from 0 on. Received: {self.noise_stddev!r}."
+            )
 
     def __call__(self, images, seed=0, first=0, **conditions):
         """Observes images.
@@ -36,8 +46,10 @@ class Corruption:
         Returns:
           Measurements as the operator shapes them, float32.
         Raises:
-          InputError: see `tfgpr.images.as_images`. (Symbolic tensors are not looked at.)
+          InputError: see `tfgpr.images.as_images` (symbolic tensors are not looked at); a
+            missing or superfluous condition.
         """
+        require_conditions(self.operator, type(self.operator).__name__, conditions)
         if not tf.is_symbolic_tensor(images):
             images = as_images(images)
         measured = self.operator(tf.convert_to_tensor(images, tf.float32), **conditions)

@@ -105,8 +105,15 @@ def celeb_a(image_size=64, crop=FACE_CROP, split="train", tfds_dir=None):
       A `tf.data.Dataset` of known cardinality.
     Raises:
       InputError: it could not be downloaded or prepared; the message names the way round.
+        TensorFlow Datasets is absent.
     """
-    import tensorflow_datasets as tfds
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise InputError(
+            "Expected TensorFlow Datasets to read CelebA with. Received: no such package "
+            f"({error}); pip install 'tfgpr[datasets]', or give a folder of images."
+        ) from error
 
     builder = tfds.builder("celeb_a", data_dir=tfds_dir)
     try:

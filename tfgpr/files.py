@@ -19,7 +19,7 @@ def atomic_path(path):
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    handle, partial = tempfile.mkstemp(prefix=".tfgpr-", suffix=path.suffix, dir=path.parent)
     os.close(handle)
     try:
         yield pathlib.Path(partial)
@@ -43,7 +43,7 @@ def atomic_folder(path, overwrite=False):
     path = pathlib.Path(path)
     require_free(path, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    partial = pathlib.Path(tempfile.mkdtemp(prefix=".tfgpr-", dir=path.parent))
     try:
         yield partial
         partial.chmod(0o777 & ~_umask())
@@ -65,8 +65,11 @@ def _umask():
 def require_free(path, overwrite=False):
     """Raises InputError unless `path` is a new or empty folder, or may be overwritten."""
     path = pathlib.Path(path)
-    if path.exists() and not path.is_dir():
-        raise InputError(f"Expected a folder for the output. Received: {path}, which is a file.")
+    for folder in (path, *path.parents):
+        if folder.exists() and not folder.is_dir():
+            raise InputError(
+                f"Expected a folder for the output. Received: {path}; {folder} is a file."
+            )
     if not overwrite and path.is_dir() and any(path.iterdir()):
         raise InputError(
             f"The output folder {path} already holds files. Choose an empty or new folder, "

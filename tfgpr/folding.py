@@ -87,12 +87,18 @@ def _is_understood(layer):
 
 
 def _folds(layer, norm):
-    """Whether `norm` is batch norm over the last axis, right after a layer without activation."""
+    """Whether `norm` is batch norm over the last axis, right after a layer without activation,
+    each of whose outputs it sees as one channel."""
     if type(norm) is not keras.layers.BatchNormalization:
         return False
     axes = norm.axis if isinstance(norm.axis, int) else list(norm.axis)
     last = len(norm.output.shape) - 1
-    return axes in (-1, last, [-1], [last]) and layer.activation is keras.activations.linear
+    outputs = layer.kernel.shape[-2 if type(layer) is keras.layers.Conv2DTranspose else -1]
+    return (
+        axes in (-1, last, [-1], [last])
+        and layer.activation is keras.activations.linear
+        and outputs % norm.moving_mean.shape[0] == 0
+    )
 
 
 def _linear(layer, norm):

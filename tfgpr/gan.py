@@ -92,7 +92,7 @@ class GAN(keras.Model):
         self.ema_generator = keras.models.clone_model(generator)
         self.ema_generator.set_weights(generator.get_weights())
         self.ema_generator.trainable = False
-        self.latent = latent_laws.LAWS[latent_law](generator.input_shape[-1])
+        self.latent = latent_laws.law(latent_law, generator.input_shape[-1])
         self.steps = tf.Variable(
             0,
             trainable=False,
@@ -140,11 +140,11 @@ class GAN(keras.Model):
         """One update of D, G and, where there is one, E.
 
         Args:
-          real: images `[batch, height, width, 3]` in [0, 1].
+          real: images `[batch, height, width, 3]` in [0, 1], or uint8.
         Returns:
           dict of the running means of the losses, the R1 penalty and the mean logits.
         """
-        real = tf.cast(real, tf.float32) * 2.0 - 1.0
+        real = tf.image.convert_image_dtype(real, tf.float32) * 2.0 - 1.0
         seen = self._augmented(real)
         logs = {}
         with tf.GradientTape(persistent=True) as tape:
@@ -339,10 +339,11 @@ def recompute_batch_norm(generator, latent, batches=20, batch_size=256, seed=0):
     norms = [
         layer for layer in generator.layers if isinstance(layer, keras.layers.BatchNormalization)
     ]
-    momenta = [layer.momentum for layer in norms]
+    before = [(layer.momentum, layer.trainable) for layer in norms]
     for batch in range(batches if norms else 0):
         for layer in norms:
             layer.momentum = batch / (batch + 1)  # the plain mean over all batches
+            layer.trainable = True  # a frozen one would not look at the batch
         generator(latent.sample(batch_size, (seed, batch)), training=True)
-    for layer, momentum in zip(norms, momenta):
-        layer.momentum = momentum
+    for layer, (momentum, trainable) in zip(norms, before):
+        layer.momentum, layer.trainable = momentum, trainable

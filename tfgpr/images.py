@@ -49,7 +49,7 @@ def as_images(array, name="images", low=0.0, high=1.0):
     return as_values(array, name, low, high)
 
 
-def as_values(array, name, low=0.0, high=1.0):
+def as_values(array, name, low=0.0, high=1.0, remedy="divide by 255, or clip them"):
     """What `as_images` checks and converts, for an array of any shape (measurements)."""
     if array.dtype == np.uint8:
         return array.astype(np.float32) / np.float32(255)
@@ -64,7 +64,7 @@ def as_values(array, name, low=0.0, high=1.0):
     if array.min() < low - _ROUNDING or array.max() > high + _ROUNDING:
         raise InputError(
             f"Expected {name} in [{low:g}, {high:g}]. Received: values from {array.min():g} to "
-            f"{array.max():g}; divide by 255, or clip them."
+            f"{array.max():g}; {remedy}."
         )
     return np.clip(array, low, high)
 
@@ -103,14 +103,20 @@ def list_files(path):
 def read_image(path, mode="RGB"):
     """Reads a whole file as uint8 `[height, width, 3]` (`mode="L"`: `[height, width]`).
 
-    A camera's note of how it was held (EXIF orientation) is obeyed.
+    A camera's note of how it was held (EXIF orientation) is obeyed. Of 16 bits the upper 8 count.
 
     Raises:
-      InputError: the file is absent, no image, or truncated.
+      InputError: the file is absent, no image, or truncated, or holds floating point numbers.
     """
     try:
         with PIL.Image.open(path) as image:
-            return np.asarray(PIL.ImageOps.exif_transpose(image).convert(mode))
+            if image.mode == "F":
+                raise ValueError("floating point numbers, whose range nobody knows")
+            upright = PIL.ImageOps.exif_transpose(image)
+            if image.mode.startswith("I"):  # Pillow would cut 16 bits off at 255
+                wide = np.clip(np.asarray(upright), 0, 65535)
+                upright = PIL.Image.fromarray(np.round(wide / 257).astype(np.uint8))
+            return np.asarray(upright.convert(mode))
     except FileNotFoundError:
         raise InputError(f"Expected an image file. Received: {path}, absent.") from None
     except _UNREADABLE as error:

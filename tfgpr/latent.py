@@ -4,6 +4,8 @@ import math
 
 import tensorflow as tf
 
+from tfgpr.errors import InputError
+
 
 class Uniform:
     """Independent uniform coordinates on [-1, 1] (the paper's choice).
@@ -61,3 +63,14 @@ class Gaussian:
 
 
 LAWS = {law.name: law for law in (Uniform, Gaussian)}
+
+
+def law(name, dim):
+    """The law that is called `name`, of `dim` coordinates.
+
+    Raises:
+      InputError: there is none of this name.
+    """
+    if name not in LAWS:
+        raise InputError(f"Expected a latent law of {', '.join(LAWS)}. Received: {name!r}.")
+    return LAWS[name](dim)

@@ -1,6 +1,8 @@
 """`Method`: how the latent space is searched."""
 
 import dataclasses
+import math
+import numbers
 from typing import Any
 
 from tfgpr.errors import InputError
@@ -10,7 +12,7 @@ from tfgpr.optimizers import Adam
 
 def require_count(name, value):
     """Raises InputError unless `value` is a whole number from 1 on."""
-    if value != int(value) or value < 1:
+    if not isinstance(value, numbers.Integral) or value < 1:
         raise InputError(f"Expected {name} as a whole number from 1 on. Received: {value!r}.")
 
 
@@ -39,7 +41,8 @@ class Method:
         `term(z, images) -> [batch]`; see `tfgpr.objective`.
       unaided: iterations where the prior has no encoder to start from; None: `iterations`.
     Raises:
-      InputError: `iterations` or `starts` is not a whole number from 1 on, or `grain` no share.
+      InputError: `iterations` or `starts` is not a whole number from 1 on, `weight` not finite,
+        or `grain` no share.
     """
 
     optimizer: Any = Adam(0.1)
@@ -57,6 +60,8 @@ class Method:
     def __post_init__(self):
         for name in ("iterations", "starts"):
             require_count(name, getattr(self, name))
+        if not math.isfinite(self.weight):
+            raise InputError(f"Expected a finite weight. Received: {self.weight!r}.")
         if not 0 <= self.grain <= 1:
             raise InputError(f"Expected grain as a share, in [0, 1]. Received: {self.grain!r}.")
 

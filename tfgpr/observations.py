@@ -146,11 +146,11 @@ def mask_for(task, known):
 
 
 def _fit_mask(mask, image, image_size, cut):
-    if mask.shape == (image_size, image_size):
-        fitted = mask
-    elif mask.shape == image.shape[:2]:
+    if cut is not None and mask.shape == image.shape[:2]:
         rgb = np.repeat(mask[..., None], 3, axis=2)
         fitted = crop_and_resize(rgb, image_size, cut)[..., 0]
+    elif mask.shape == (image_size, image_size):
+        fitted = mask
     else:
         raise InputError(
             f"Expected a mask of {image_size}x{image_size} or {image.shape[1]}x{image.shape[0]} "

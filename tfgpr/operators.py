@@ -25,10 +25,13 @@ class Operator(keras.layers.Layer):
     Attributes:
       linear: whether A is linear in the image.
       conditions: names of the further inputs of `call`.
+      pixelwise: whether each pixel of the measurement is made of the same pixel of the image
+        alone, and a black one of a black one.
     """
 
     linear = True
     conditions = ()
+    pixelwise = False
 
     def __init__(self, **kwargs):
         super().__init__(**{"trainable": False, "dtype": "float32", **kwargs})
@@ -62,6 +65,8 @@ class Operator(keras.layers.Layer):
 class Identity(Operator):
     """A x = x: denoising and dequantization. Self-adjoint."""
 
+    pixelwise = True
+
     def call(self, images):
         return images
 
@@ -74,6 +79,7 @@ class Inpainting(Operator):
     """
 
     conditions = ("known",)
+    pixelwise = True
 
     def call(self, images, known):
         return images * known
@@ -82,6 +88,8 @@ class Inpainting(Operator):
 @keras.saving.register_keras_serializable(package="tfgpr")
 class Luma(Operator):
     """Rec. 601 luma, `[batch, height, width, 1]`. The adjoint repeats y, weighted, over R, G, B."""
+
+    pixelwise = True
 
     def call(self, images):
         return tf.tensordot(images, tf.constant(REC_601, images.dtype), 1)[..., None]
@@ -92,6 +100,7 @@ class Value(Operator):
     """V of HSV, the largest channel, `[batch, height, width, 1]`. Not linear."""
 
     linear = False
+    pixelwise = True
 
     def call(self, images):
         return tf.reduce_max(images, axis=-1, keepdims=True)
@@ -252,6 +261,7 @@ class Quantize(Operator):
     """
 
     linear = False
+    pixelwise = True
 
     def __init__(self, steps=4, floor=False, **kwargs):
         super().__init__(**kwargs)
@@ -323,6 +333,7 @@ class Compose(Operator):
             raise InputError("Expected at least one operator to compose. Received: none.")
         self.operators = list(operators)
         self.linear = all(operator.linear for operator in self.operators)
+        self.pixelwise = all(operator.pixelwise for operator in self.operators)
         names = [name for operator in self.operators for name in operator.conditions]
         self.conditions = tuple(dict.fromkeys(names))
         self.built = True  # no weights anywhere, so nothing to build
@@ -340,3 +351,26 @@ class Compose(Operator):
     def from_config(cls, config):
         operators = [keras.saving.deserialize_keras_object(each) for each in config["operators"]]
         return cls(**{**config, "operators": operators})
+
+
+def keeps_mask(operator):
+    """Whether y is empty wherever `known` is 0: nothing after the mask mixes pixels."""
+    parts = operator.operators if isinstance(operator, Compose) else [operator]
+    masks = [index for index, part in enumerate(parts) if "known" in part.conditions]
+    return bool(masks) and all(part.pixelwise for part in parts[masks[-1] :])
+
+
+def require_conditions(operator, name, given):
+    """Raises InputError unless the conditions of an operator are given, and no others.
+
+    Args:
+      operator: the operator.
+      name: of what the user wanted, for the message.
+      given: the names that were given.
+    """
+    names = operator.conditions
+    if set(given) != set(names):
+        raise InputError(
+            f"Expected {', '.join(names) or 'no'} condition(s) with {name}. Received: "
+            f"{', '.join(sorted(given)) or 'none'}."
+        )

@@ -33,6 +33,7 @@ from tfgpr.version import __version__
 FORMAT = 1
 SHIPPED = pathlib.Path(__file__).parent / "priors" / "celeba64"
 _NETWORKS = ("generator", "discriminator")
+_DESCRIBED = ("crop", "training", "latent", "architecture", "sha256")  # by model.json
 _PARTS = {"residual": Residual, "encoder": Encoder}  # what a prior may have learned besides
 
 
@@ -54,6 +55,8 @@ class GanPrior:
       architecture: `{"generator": arguments, "discriminator": arguments}` of
         `tfgpr.networks`' DCGAN functions, or None for other Keras models.
       training: any JSON value that tells how the weights came to be.
+    Raises:
+      InputError: networks whose shapes do not fit.
 
     Attributes:
       residual: a `tfgpr.residual.Residual`, the prior of what G cannot draw, or None.
@@ -63,6 +66,15 @@ class GanPrior:
     def __init__(
         self, generator, discriminator, latent, crop=FACE_CROP, architecture=None, training=None
     ):
+        shapes = generator.input_shape[1:], generator.output_shape[1:], discriminator.output_shape
+        size = generator.output_shape[1]
+        if shapes[:2] != ((latent.dim,), (size, size, 3)) or shapes[2][-1] != 1:
+            raise InputError(
+                f"Expected a generator from [batch, {latent.dim}] (the latent law's) to [batch, "
+                "size, size, 3], and a discriminator to [batch, 1]. Received: from "
+                f"{generator.input_shape} to {generator.output_shape}, and to "
+                f"{discriminator.output_shape}."
+            )
         self.residual = self.encoder = None
         self.generator = generator
         self.discriminator = discriminator
@@ -95,7 +107,7 @@ class GanPrior:
         return cls(
             built,
             networks.dcgan_discriminator(**discriminator, dtype=dtype),
-            latent_laws.LAWS[latent_law](built.input_shape[-1]),
+            latent_laws.law(latent_law, built.input_shape[-1]),
             crop,
             {"generator": dict(generator), "discriminator": dict(discriminator)},
             training,
@@ -208,7 +220,7 @@ class GanPrior:
             _load_weights(path / "weights.npz", pair)
         else:
             pair = [keras.models.load_model(path / f"{name}.keras") for name in _NETWORKS]
-            law = latent_laws.LAWS[latent["law"]](latent["dim"])
+            law = latent_laws.law(latent["law"], latent["dim"])
             prior = cls(*pair, law, crop, None, training)
         for name, kind in _PARTS.items():
             if name in description:
@@ -277,6 +289,8 @@ def _read_description(path):
     try:
         description = json.loads(file.read_text())
         version = description["format"]
+        if version == FORMAT:
+            expected = [description[name] for name in _DESCRIBED][-1]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"Expected a prior's description. Received: {file}, damaged ({error!r})."
@@ -286,8 +300,8 @@ def _read_description(path):
             f"Expected a prior of format {FORMAT}. Received: format {version} in {file}, written "
             f"by tfgpr {description.get('tfgpr')}; install that version, or train again."
         )
-    for name, expected in description["sha256"].items():
-        if not (path / name).is_file() or _sha256(path / name) != expected:
+    for name, digest in expected.items():
+        if not (path / name).is_file() or _sha256(path / name) != digest:
             raise InputError(
                 f"Expected the whole {name} that {file} names. Received: a missing, half-written "
                 "or changed one; copy or train the prior again."

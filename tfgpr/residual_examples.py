@@ -1,6 +1,7 @@
 """What nu and the encoder learn from: training images, observed at random, beside their G(z*)."""
 
 import dataclasses
+import hashlib
 import pathlib
 import sys
 
@@ -9,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgpr import residual, tasks
+from tfgpr.errors import InputError
 from tfgpr.files import atomic_path
 from tfgpr.images import as_images
 from tfgpr.operators import Downsample, Luma
@@ -46,12 +48,15 @@ def search_latents(prior, images, folder, first=0, every=1):
     Args:
       prior: a `GanPrior`.
       images: uint8 `[count, size, size, 3]`.
-      folder: keeps a file for each 250 images; what is there is not searched again.
+      folder: keeps a file for each 250 images; what is there, of the same prior and images, is
+        not searched again.
       first: index of the first image, for its mask and the names of the files.
       every: search only every so many stretches of 250 images.
     Returns:
       dict from kind of task to `(indices, latents)`: all searched images for inpainting, half
       of them for colorization and half for super-resolution.
+    Raises:
+      InputError: the folder was begun with another prior or other images.
     """
     folder = pathlib.Path(folder)
     restorers = {}
@@ -61,19 +66,36 @@ def search_latents(prior, images, folder, first=0, every=1):
     starts = range(0, len(images), CHUNK * every)
     bar = keras.utils.Progbar(len(starts), unit_name="file", verbose=2 - sys.stdout.isatty())
     found = {name: ([], []) for name in _KINDS}
+    searched = [prior.generator, *([prior.encoder.network] if prior.encoder else [])]
+    # As a prior's folder keeps them: a run that goes on reads them from there.
+    weights = [w.astype(np.float16) for network in searched for w in network.get_weights()]
     for done, start in enumerate(starts):
         file = folder / f"{first + start:05d}.npz"
+        part = images[start : start + CHUNK]
+        sha256 = _sha256([*weights, part])
         if not file.is_file():
-            clean = as_images(images[start : start + CHUNK])
+            latents = _search(restorers, as_images(part), first + start)
             with atomic_path(file) as partial:
-                np.savez(partial, **_search(restorers, clean, first + start))
+                np.savez(partial, of=sha256, **latents)
         stored = np.load(file)
+        if str(stored.get("of")) != sha256:
+            raise InputError(
+                f"Expected the latents of these images and this prior in {folder}. Received: "
+                "others; choose a new folder (--work_dir), or delete this one."
+            )
         for name, offset in zip(_KINDS, (0, 0, len(stored["colorization"]))):
             count = len(stored[name])
             found[name][0].append(np.arange(start + offset, start + offset + count))
             found[name][1].append(stored[name])
         bar.update(done + 1)
     return {name: tuple(map(np.concatenate, pair)) for name, pair in found.items()}
+
+
+def _sha256(arrays):
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
 
 
 def _search(restorers, clean, first):
@@ -87,8 +109,10 @@ def _search(restorers, clean, first):
         ]
     }
     for name, part in (("colorization", slice(half)), ("super_resolution", slice(half, None))):
-        observed = restorers[name].task.corruption(clean[part]).numpy()
-        latents[name] = [restorers[name].restore(observed).latent] if len(observed) else []
+        latents[name] = []
+        if len(clean[part]):
+            observed = restorers[name].task.corruption(clean[part]).numpy()
+            latents[name].append(restorers[name].restore(observed).latent)
     empty = np.zeros([0, restorers["inpainting"].prior.latent.dim], np.float32)
     return {name: np.concatenate([empty, *parts]) for name, parts in latents.items()}
 

@@ -10,7 +10,7 @@ import PIL.Image
 import tensorflow as tf
 
 from tfgpr.errors import InputError
-from tfgpr.images import labelled_columns
+from tfgpr.images import as_images, labelled_columns
 from tfgpr.method import require_count
 from tfgpr.objective import DataFidelity, Objective
 from tfgpr.search import Search, advance, begin, finish
@@ -68,13 +68,22 @@ class Restoration:
         """What a comparison picture shows, for `tfgpr.images.labelled_columns`.
 
         Args:
-          originals: clean images for a last column, where they are known.
+          originals: clean images for a last column, where they are known, one for each
+            restored: in [0, 1], or uint8.
           rows: only so many images; None: all.
+        Raises:
+          InputError: another number or size of originals.
         """
         columns = {"G(z)": self.generated, "restored": self.images}
         if self.observed.ndim == 4 and self.observed.shape[-1] in (1, 3):  # else it is no image
             columns = {"observed": self.observed, **columns}
         if originals is not None:
+            originals = as_images(originals, "originals")
+            if originals.shape != self.images.shape:
+                raise InputError(
+                    f"Expected originals of shape {self.images.shape}, one for each restored "
+                    f"image. Received: shape {originals.shape}."
+                )
             columns["original"] = originals
         return {label: images[:rows] for label, images in columns.items()}
 

@@ -34,8 +34,11 @@ from tfgpr.operators import (
     Identity,
     Inpainting,
     Luma,
+    Operator,
     Quantize,
     Value,
+    keeps_mask,
+    require_conditions,
 )
 from tfgpr.optimizers import Adam, NesterovMomentum
 
@@ -77,10 +80,9 @@ class Task:
 
     def hide(self, observed, **conditions):
         """y with what was not observed set to zero, so that nobody can read it."""
-        known = conditions.get("known")
-        if known is None or observed.shape[1:3] != known.shape[1:3]:  # measured after the mask
+        if not keeps_mask(self.operator):
             return observed
-        return tf.where(known > 0.5, observed, 0.0)
+        return tf.where(conditions["known"] > 0.5, observed, 0.0)
 
     def check(self, observed, image_shape, **conditions):
         """Checks an observation and its conditions; returns them as float32 tensors.
@@ -88,12 +90,7 @@ class Task:
         Raises:
           InputError: see `tfgpr.Restorer.restore`.
         """
-        names = self.operator.conditions
-        if set(conditions) != set(names):
-            raise InputError(
-                f"Expected {', '.join(names) or 'no'} condition(s) with {self.name}. Received: "
-                f"{', '.join(sorted(conditions)) or 'none'}."
-            )
+        require_conditions(self.operator, self.name, conditions)
         shape = self.measured_shape(image_shape)
         observed = _as_measurements(observed, shape, *self.observed_range)
         checked = {
@@ -113,7 +110,8 @@ def _as_measurements(array, shape, low=0.0, high=1.0):
             f"Expected observations of shape [batch, {expected}]. Received: shape "
             f"{array.shape}; crop or resize them."
         )
-    return tf.constant(as_values(batched, "observations", low, high))
+    remedy = "divide by 255, clip them, or make the task with another noise or observed_range"
+    return tf.constant(as_values(batched, "observations", low, high, remedy))
 
 
 def _check_mask(mask, name, batch, image_shape):
@@ -123,7 +121,9 @@ def _check_mask(mask, name, batch, image_shape):
     mask = mask[None] if mask.ndim == 3 else mask
     if mask.ndim != 4 or mask.shape[0] not in (1, batch) or mask.shape[1:] != (height, width, 1):
         raise InputError(f"Expected {name} of shape {expected}. Received: shape {mask.shape}.")
-    if mask.dtype == bool:
+    if mask.dtype == bool or (
+        np.issubdtype(mask.dtype, np.integer) and np.isin(mask, (0, 1)).all()
+    ):
         mask = mask.astype(np.float32)
     mask = as_images(mask, name)
     if not np.isin(mask, (0.0, 1.0)).all():
@@ -243,21 +243,29 @@ def super_resolution(factor=4, method="bicubic"):
 _GRAIN = 0.03
 
 
+def _range_with(noise_stddev):
+    """Values that an image may have beside noise: ten standard deviations more."""
+    return -10.0 * noise_stddev, 1.0 + 10.0 * noise_stddev
+
+
 def denoising(noise_stddev=0.1):
     """Remove white Gaussian noise.
 
     Args:
       noise_stddev: its standard deviation in units of [0, 1].
+    Raises:
+      InputError: it is negative or not finite.
     """
     operator, evidence = Identity(), residual.Noisy(noise_stddev)
+    corruption = Corruption(operator, noise_stddev)
     return Task(
         "denoising",
         operator,
-        Corruption(operator, noise_stddev),
+        corruption,
         consistency.keep,
         default=_default(0.0, evidence, p=2, grain=_GRAIN),
         paper=_paper(0.0002, 0.015),
-        observed_range=(-1.0, 2.0),
+        observed_range=_range_with(noise_stddev),
         evidence=(evidence,),
     )
 
@@ -267,12 +275,15 @@ def dequantization(steps=4):
 
     Args:
       steps: number of intervals of [0, 1].
+    Raises:
+      InputError: they are no whole number from 1 on.
     """
+    corruption = Corruption(Quantize(steps))
     evidence = residual.Noisy(residual.quantization_stddev(steps))
     return Task(
         "dequantization",
         Identity(),
-        Corruption(Quantize(steps)),
+        corruption,
         consistency.ClipToCell(steps),
         default=_default(0.0, evidence, p=2),
         paper=_paper(0.0002, 0.0005),
@@ -285,9 +296,7 @@ def dequantization(steps=4):
 _ROUNDS = (0.15, 0.1, 0.07, 0.05, 0.03)
 
 
-def custom(
-    name, operator, noise_stddev=0.0, consistency=None, method=None, observed_range=(0.0, 1.0)
-):
+def custom(name, operator, noise_stddev=0.0, consistency=None, method=None, observed_range=None):
     """A task of your own: any operator, such as a Keras layer that you wrote.
 
         task = tfgpr.tasks.custom("deblurring", tfgpr.operators.GaussianBlur(2.0))
@@ -299,21 +308,31 @@ def custom(
       consistency: what the answer is owed, see `tfgpr.consistency`; None: `LeastChange` with a
         smoothness of 1 pixel for a linear operator without noise, else `keep`.
       method: a `tfgpr.Method`; None: as for the paper's tasks, p = 2 where there is noise.
-      observed_range: values that an observation may have; others are refused.
+      observed_range: values that an observation may have, a pair; others are refused. None: those
+        of images, and ten standard deviations of the noise more.
     Returns:
       A `Task`.
+    Raises:
+      InputError: another kind of layer; a negative noise.
     """
+    if not isinstance(operator, Operator):
+        raise InputError(
+            "Expected a subclass of tfgpr.operators.Operator, whose `linear` and `conditions` a "
+            f"restoration must know. Received: {type(operator).__name__}; call it from a "
+            "subclass of Operator."
+        )
+    corruption = Corruption(operator, noise_stddev)
     rounds = rounds_for(operator, noise_stddev) if operator.linear else ()
     if consistency is None:
         consistency = keep if noise_stddev or not rounds else rounds[0].least_change
     return Task(
         name,
         operator,
-        Corruption(operator, noise_stddev),
+        corruption,
         consistency,
         default=method or _default(p=2 if noise_stddev else 1),
         paper=_paper(0.02, 0.05),
-        observed_range=observed_range,
+        observed_range=observed_range or _range_with(noise_stddev),
         evidence=rounds,
     )
 

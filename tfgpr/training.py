@@ -198,8 +198,8 @@ def train(
       The `GanPrior` that `model_dir` holds then.
     Raises:
       InputError: `model_dir` is taken; nothing to resume; another recipe was begun there; a
-        batch that the replicas cannot share; losses or weights that are no longer finite, or
-        a discriminator that has won: the last good checkpoint is kept.
+        batch that the replicas cannot share; a dataset without images; losses or weights that
+        are no longer finite, or a discriminator that has won: the last good checkpoint is kept.
     """
     model_dir = pathlib.Path(model_dir)
     keras.utils.set_random_seed(recipe.seed)
@@ -216,6 +216,8 @@ def train(
     )
     if resume:
         run.restore()
+    elif start_from is not None:
+        run.save()  # killed before the next checkpoint, it goes on from here
     done = run.step
     tf.random.set_seed(recipe.seed + done)  # a resumed run draws new numbers, not the old ones
     batches = make_batches(recipe.seed + done)
@@ -241,6 +243,12 @@ def train(
     except KeyboardInterrupt:
         interrupted = True
         print(f"\nInterrupted at step {int(gan.steps.numpy())}; saving. --resume continues here.")
+    if not interrupted and int(gan.steps.numpy()) < total:
+        raise InputError(
+            f"Expected images for {total} steps. Received: a dataset that ended after "
+            f"{int(gan.steps.numpy())}, as one does of which no image could be read (see the "
+            "warnings above); choose other images, and a new folder."
+        )
     run.finish(interrupted)
     save_state(gan, model_dir / "state.npz", dataclasses.asdict(recipe))
     return GanPrior.load(model_dir, dtype)

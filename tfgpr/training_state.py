@@ -73,7 +73,7 @@ def load_state(gan, path, recipe, defaults):
             arrays = dict(stored)
         begun = {**defaults, **json.loads(str(arrays["recipe"]))}
         steps = int(arrays["steps"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, TypeError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(
             f"Expected a training state to start from. Received: {path} ({error!r})."
         ) from error
