@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -81,3 +82,73 @@ def test_an_export_of_one_task_needs_no_name_for_the_default(tiny_prior, tmp_pat
     served = loaded["serving_default"](observed=tf.constant(observed))["restored"].numpy()
     restorer = tfgpr.Restorer(tiny_prior, task, task.default.with_iterations(3))
     np.testing.assert_allclose(served, restorer.restore(observed).images, atol=1e-4)
+
+
+def test_light_that_was_blurred_into_the_hole_is_evidence(tiny_prior):
+    """After the mask comes an operator that mixes pixels: nothing of y may be hidden."""
+    clean = tiny_prior.sample(2, seed=1).numpy()
+    known = tfgpr.tasks.center_hole(32)
+    inpainting, blur, luma = operators.Inpainting(), operators.GaussianBlur(2.0), operators.Luma()
+    mixed = tfgpr.tasks.custom("mixed", operators.Compose([inpainting, blur]))
+    observed = mixed.corruption(clean, known=known).numpy()
+    inside = observed[:, 12:20, 12:20]
+    assert inside.min() > 0
+    checked, _ = mixed.check(observed, (32, 32, 3), known=known)
+    np.testing.assert_array_equal(checked, observed)
+    for after in ([luma], [operators.Compose([operators.Identity(), luma])], []):
+        task = tfgpr.tasks.custom("plain", operators.Compose([blur, inpainting, *after]))
+        garbage = np.ones([2, *task.measured_shape((32, 32, 3))], np.float32)
+        checked, _ = task.check(garbage, (32, 32, 3), known=known)
+        np.testing.assert_array_equal(checked, np.broadcast_to(known, garbage.shape))
+
+
+@pytest.mark.parametrize("noise", [0.05, 0.5])
+def test_a_task_takes_what_its_own_corruption_makes(noise):
+    clean = np.float32([0, 1])[:, None, None, None] * np.ones([2, 32, 32, 3], np.float32)
+    for task in (
+        tfgpr.tasks.denoising(noise),
+        tfgpr.tasks.custom("blurred", operators.GaussianBlur(2.0), noise),
+    ):
+        observed = task.corruption(clean, seed=1).numpy()
+        assert observed.min() < 0
+        checked, _ = task.check(observed, (32, 32, 3))
+        np.testing.assert_array_equal(checked, observed)
+        with pytest.raises(InputError, match="observed_range"):
+            task.check(observed + 30 * noise, (32, 32, 3))
+
+
+MISTAKES = {
+    "no operator": (lambda: tfgpr.tasks.custom("pool", keras.layers.ReLU()), "subclass"),
+    "negative noise": (lambda: tfgpr.tasks.denoising(-1.0), "noise_stddev"),
+    "no noise": (lambda: tfgpr.tasks.custom("a", operators.Luma(), float("nan")), "noise_stddev"),
+    "no steps": (lambda: tfgpr.tasks.dequantization(0), "steps"),
+    "half a step": (lambda: tfgpr.Method(iterations=20.5), "whole number"),
+    "steps without a number": (lambda: tfgpr.Method(iterations=float("nan")), "whole number"),
+    "no weight": (lambda: tfgpr.Method(weight=float("nan")), "finite weight"),
+    "more starts than a bank has": (
+        lambda: tfgpr.Method(starts=5, initialization=tfgpr.initialization.Screened(4)),
+        "a bank of 4",
+    ),
+    "no mask": (lambda: tfgpr.tasks.inpainting().corruption(tfgpr.example_face()), "known"),
+    "mask": (
+        lambda: tfgpr.tasks.denoising().corruption(tfgpr.example_face(), known=np.ones([1])),
+        "no condition",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_mistakes_in_the_making_of_a_task_are_named(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+def test_a_mask_of_whole_numbers_is_a_mask(tiny_prior):
+    known = tfgpr.tasks.center_hole(32)
+    task = tfgpr.tasks.inpainting()
+    observed = tiny_prior.sample(1).numpy() * known
+    for given in (known.astype(np.uint8), known.astype(np.int64), known > 0, 255 * np.uint8(known)):
+        _, checked = task.check(observed, (32, 32, 3), known=given)
+        np.testing.assert_array_equal(checked["known"], known)
+    with pytest.raises(InputError, match="threshold"):
+        task.check(observed, (32, 32, 3), known=100 * np.uint8(known))

@@ -1,5 +1,7 @@
 """Images from folders and from TFDS, as batches for training."""
 
+import sys
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -102,6 +104,12 @@ def test_celeb_a_from_tfds_is_cropped_like_a_folder():
     assert len(found) == 5
     for image, example in zip(found, raw):
         np.testing.assert_array_equal(image, images.crop_and_resize(example.numpy(), 32))
+
+
+def test_celeb_a_without_tfds_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    with pytest.raises(InputError, match=r"tfgpr\[datasets\]"):
+        data.celeb_a(32)
 
 
 def test_the_download_quota_of_celeb_a_has_a_way_round(monkeypatch, tmp_path):

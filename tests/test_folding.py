@@ -70,6 +70,10 @@ MODELS = {
         lambda: chain(layers.Dense(5), layers.BatchNormalization(), layers.Flatten()),
         2,
     ),
+    "flattened between": (
+        lambda: chain(conv(), layers.Reshape([144]), layers.BatchNormalization()),
+        3,
+    ),
     "own call": (own_call, 1),
     "branched": (branched, 1),
     "shared": (shared, 1),

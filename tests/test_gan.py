@@ -288,7 +288,7 @@ def test_color_augmentations_change_one_number_per_image(rng):
 def test_cutout_hides_one_square_of_each_image():
     tf.random.set_seed(2)
     images = augmentation.cutout(tf.ones([40, 16, 16, 3])).numpy()
-    places = set()
+    places, widths = set(), set()
     for image in images:
         rows, columns, _ = np.nonzero(image == 0)
         square = np.ones([16, 16, 3])
@@ -296,7 +296,9 @@ def test_cutout_hides_one_square_of_each_image():
         np.testing.assert_array_equal(image, square)
         assert 4 <= np.ptp(rows) + 1 <= 8  # clipped at the edges
         places.add((rows.min(), columns.min()))
+        widths.add(np.ptp(rows) + 1)
     assert len(places) > 20
+    assert max(widths) == 8
     assert (augmentation.diff_augment(tf.ones([4, 16, 16, 3]), True).numpy() == 0).mean() > 0.05
 
 
@@ -307,3 +309,13 @@ def test_draws_are_a_function_of_seed_and_step(real):
     assert np.abs(other._draw(5) - first).max() > 0.1
     gan.train_step(real)
     assert np.abs(gan._draw(5) - first).max() > 0.1
+
+
+def test_images_as_files_hold_them_are_trained_on_as_numbers_in_zero_to_one(real):
+    stored = tf.cast(tf.round(255 * real), tf.uint8)
+    losses = []
+    for images in (stored, tf.cast(stored, tf.float32) / 255):
+        keras.utils.set_random_seed(3)
+        gan = make_gan()
+        losses.append([float(value) for value in gan.train_step(images).values()])
+    np.testing.assert_allclose(*losses, rtol=1e-5)

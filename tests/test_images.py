@@ -4,7 +4,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from tfgpr import files, images
+from tfgpr import files, images, observations
 from tfgpr.errors import InputError
 
 
@@ -160,3 +160,44 @@ def test_a_curve_marks_the_value_that_it_is_at():
         red = np.argwhere((picture[0] == (1, 0, 0)).all(axis=-1)).mean(axis=0)
         np.testing.assert_allclose(red, (200 * y, 200 * x), atol=1)
     assert images.curve([2.0, 2.0]).min() == 0, "a flat line is a line"
+
+
+def test_sixteen_bits_of_gray_are_read_as_eight(tmp_path):
+    ramp = np.linspace(0, 65535, 64, dtype=np.uint16).reshape(8, 8)
+    PIL.Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    assert PIL.Image.open(tmp_path / "ramp.png").mode.startswith("I")
+    expected = np.round(ramp / 257.0).astype(np.uint8)
+    np.testing.assert_array_equal(images.read_image(tmp_path / "ramp.png", "L"), expected)
+    rgb = images.read_image(tmp_path / "ramp.png")
+    np.testing.assert_array_equal(rgb, np.repeat(expected[..., None], 3, axis=2))
+    PIL.Image.fromarray(ramp.astype(np.float32)).save(tmp_path / "float.tiff")
+    with pytest.raises(InputError, match="floating point"):
+        images.read_image(tmp_path / "float.tiff")
+
+
+def test_the_longest_name_that_a_folder_takes_can_be_written(tmp_path):
+    path = tmp_path / ("n" * 251 + ".png")
+    images.write_png(path, np.zeros([4, 4, 3]))
+    assert list(tmp_path.iterdir()) == [path]
+    with files.atomic_folder(tmp_path / ("f" * 255)) as partial:
+        (partial / "a").write_text("")
+    with pytest.raises(InputError, match="is a file"):
+        files.require_free(path / "below")
+
+
+@pytest.mark.parametrize("size", [16, 24])
+def test_a_mask_of_the_photos_size_is_cropped_as_the_photo_is(size):
+    """A hole, and what is partly of it, is unknown; what lies outside of the crop is not."""
+    photo = np.zeros([size, size, 3], np.uint8)
+    mask = np.full([size, size], 255, np.uint8)
+    mask[: size // 8] = 0  # outside of the central half
+    mask[size // 2 :, size // 2 :] = 0
+    _, known = observations._fit(photo, mask, 16, 16, 0.5, "face")
+    assert known.shape == (16, 16, 1)
+    assert known[:7].all()
+    assert known[:, :7].all()
+    assert not known[9:, 9:].any()
+    # Where nothing is cropped, it stays as it is.
+    if size == 16:
+        _, known = observations._fit(photo, mask, 16, 16, 0.5, "auto")
+        np.testing.assert_array_equal(known[..., 0] * 255, mask)

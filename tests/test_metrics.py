@@ -109,3 +109,14 @@ def test_a_face_network_is_read_and_fed_standardised_faces(tmp_path, monkeypatch
     np.testing.assert_allclose(net.distance(faces, faces), 0, atol=1e-6)
     # Brightness and contrast do not make another person.
     np.testing.assert_allclose(net.distance(0.5 * faces + 0.1, faces), 0, atol=1e-4)
+
+
+def test_images_of_any_kind_are_compared_in_one_range(pair):
+    stored = [np.uint8(np.round(255 * images)) for images in pair]
+    exact = [images / 255 for images in stored]  # float64
+    for measure in (metrics.psnr, metrics.ssim):
+        expected = measure(*(images.astype(np.float32) for images in exact))
+        np.testing.assert_allclose(measure(*stored), expected, rtol=1e-4)
+        np.testing.assert_allclose(measure(exact[0], stored[1]), expected, rtol=1e-4)
+        with pytest.raises(InputError, match="int64"):
+            measure(stored[0].astype(np.int64), stored[1])

@@ -56,8 +56,15 @@ def test_bfloat16_networks_give_float32_images_close_to_float32(tiny_prior, tmp_
     np.testing.assert_allclose(fast.generate(z), tiny_prior.generate(z), atol=0.05)
 
 
-def test_dtypes_are_named():
-    assert precision.resolve("auto") in precision.DTYPES[1:]
+def test_dtypes_are_chosen_and_named(monkeypatch):
+    for has, gpus, expected in (
+        (True, [], "mixed_bfloat16"),
+        (True, [0], "float32"),
+        (False, [], "float32"),
+    ):
+        monkeypatch.setattr(precision, "_cpu_has_bfloat16", lambda has=has: has)
+        monkeypatch.setattr(precision.tf.config, "list_physical_devices", lambda kind, g=gpus: g)
+        assert precision.resolve("auto") == expected
     with pytest.raises(InputError, match="float16"):
         precision.resolve("float16")
 
@@ -82,6 +89,10 @@ DAMAGES = {
     "half weights": (
         lambda f: (f / "weights.npz").write_bytes((f / "weights.npz").read_bytes()[:999]),
         "half-written",
+    ),
+    "an entry is missing": (
+        lambda f: (f / "model.json").write_text('{"format": 1}'),
+        "damaged .*crop",
     ),
     "half description": (lambda f: (f / "model.json").write_text('{"format": '), "damaged"),
     "other format": (lambda f: edit(f, format=99), "format 99"),
@@ -122,10 +133,25 @@ def test_a_prior_from_a_gan_is_its_average_with_fresh_statistics(tmp_path):
     gan.ema_generator.set_weights([w + 0.01 for w in gan.ema_generator.get_weights()])
     prior = GanPrior.from_gan(gan, None, untrained.architecture, {"steps": 1}, batches=4)
     assert (prior.crop, prior.training, prior.latent) == (None, {"steps": 1}, gan.latent)
-    z = prior.latent.sample(256, (0, 1))
+    z = np.concatenate([prior.latent.sample(256, (0, batch)) for batch in range(4)])
     inference = prior.generator(z, training=False).numpy()
-    batch = prior.generator(z, training=True).numpy()
+    assert not any(layer.trainable for layer in prior.generator.layers)
+    fresh = networks.dcgan_generator(32, 4, 6)  # one that is not frozen looks at its batch
+    fresh.set_weights(prior.generator.get_weights())
+    batch = fresh(z, training=True).numpy()
+    assert batch.std() > 0.01
     np.testing.assert_allclose(inference, batch, atol=0.1 * batch.std())
     prior.save(tmp_path / "prior")
     copy = load_prior(tmp_path / "prior", "float32")
     np.testing.assert_allclose(copy.generate(z), prior.generate(z), atol=1e-2)
+
+
+def test_networks_that_do_not_fit_are_named(tiny_prior):
+    gray = keras.Sequential([keras.Input([6]), keras.layers.Dense(64)])
+    gray.add(keras.layers.Reshape([8, 8, 1]))
+    with pytest.raises(InputError, match=r"\(None, 8, 8, 1\)"):
+        GanPrior(gray, tiny_prior.discriminator, tiny_prior.latent)
+    with pytest.raises(InputError, match="batch, 7"):
+        GanPrior(tiny_prior.generator, tiny_prior.discriminator, latent.Uniform(7))
+    with pytest.raises(InputError, match=r"uniform, gaussian.*'normal'"):
+        GAN(tiny_prior.generator, tiny_prior.discriminator, "normal")

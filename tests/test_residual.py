@@ -200,7 +200,7 @@ def searched(tiny_prior, tmp_path, monkeypatch):
     return clean, residual_examples.search_latents(tiny_prior, clean, tmp_path / "latents")
 
 
-def test_latents_are_searched_once(tiny_prior, searched, tmp_path):
+def test_latents_are_searched_once(tiny_prior, complete_prior, searched, tmp_path):
     clean, latents = searched
     indices = {name: found[0].tolist() for name, found in latents.items()}
     assert indices["inpainting"] == [*range(32)]
@@ -212,6 +212,20 @@ def test_latents_are_searched_once(tiny_prior, searched, tmp_path):
     assert files[0].stat().st_mtime_ns == before[0]
     for name in latents:
         np.testing.assert_allclose(again[name][1], latents[name][1], atol=1e-5)
+    with pytest.raises(InputError, match="work_dir"):  # other images
+        residual_examples.search_latents(tiny_prior, clean[::-1], tmp_path / "latents")
+    with pytest.raises(InputError, match="work_dir"):  # another prior
+        residual_examples.search_latents(complete_prior, clean, tmp_path / "latents")
+
+
+def test_one_image_is_a_stretch_too(tiny_prior, rng, tmp_path):
+    image = rng.integers(0, 256, (1, 32, 32, 3), np.uint8)
+    found = residual_examples.search_latents(tiny_prior, image, tmp_path)
+    assert {name: z.shape for name, (_, z) in found.items()} == {
+        "inpainting": (1, 6),
+        "colorization": (0, 6),
+        "super_resolution": (1, 6),
+    }
 
 
 def test_training_beats_its_evidence_on_every_task(tiny_prior, searched, tmp_path):

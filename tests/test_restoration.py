@@ -236,6 +236,10 @@ def test_uint8_is_taken_and_a_picture_comes_back(tiny_prior):
     picture = np.asarray(result.plot(originals=images, scale=1))
     assert picture.shape == (16 + 2 * 34 + 2, 4 * 34 + 2, 3)
     np.testing.assert_array_equal(picture[18:50, 2:34], images[0])
+    np.testing.assert_array_equal(picture[18:50, 104:136], images[0], "the original's column")
+    np.testing.assert_array_equal(result.plot(originals=images / 255.0, scale=1), picture)
+    with pytest.raises(InputError, match="one for each"):
+        result.plot(originals=images[:1])
 
 
 def center(value=1.0, batch=1):

@@ -343,3 +343,38 @@ def test_durations_are_in_words():
     words = {40: "40 s", 700: "12 min", 4 * 3600 + 60 * 20: "4 h 20 min"}
     for seconds, text in words.items():
         assert training_run.duration(seconds) == text
+
+
+def test_a_run_from_a_state_that_is_killed_at_once_goes_on_from_the_state(tmp_path, monkeypatch):
+    settings = {"dtype": "float32"}
+    training.train(TINY, batches, 3, 1, tmp_path / "first", **settings)
+
+    def killed(*args, **kwargs):
+        raise SystemExit("killed")
+
+    start = {"start_from": tmp_path / "first" / "state.npz"}
+    with monkeypatch.context() as patched:
+        patched.setattr(training.GAN, "fit", killed)
+        with pytest.raises(SystemExit):
+            training.train(TINY, batches, 3, 2, tmp_path / "second", **start, **settings)
+    prior = training.train(TINY, batches, 3, 2, tmp_path / "second", resume=True, **settings)
+    assert prior.training["steps"] == 6
+
+
+def test_a_run_of_which_no_image_can_be_read_is_no_success(tmp_path):
+    empty = tf.data.Dataset.from_tensor_slices(np.zeros([0, 32, 32, 3], np.uint8))
+
+    def make(seed):
+        return data.training_batches(empty, 8, 8, seed=seed)
+
+    with pytest.raises(InputError, match="no image could be read"):
+        training.train(TINY, make, 3, 1, tmp_path / "run", dtype="float32")
+    assert not (tmp_path / "run" / "model.json").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01"])
+def test_what_is_no_state_is_named(content, tmp_path):
+    (tmp_path / "state.npz").write_bytes(content)
+    start = {"start_from": tmp_path / "state.npz", "dtype": "float32"}
+    with pytest.raises(InputError, match="training state"):
+        training.train(TINY, batches, 3, 1, tmp_path / "run", **start)

@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfgpr import networks
-from tfgpr.errors import InputError
 from tfgpr.part import Part
 
 
@@ -32,18 +31,11 @@ class Screened:
 
     Attributes:
       bank: how many z are drawn from the latent law and compared.
-    Raises:
-      InputError: more starts than that are wanted.
     """
 
     bank: int = 256
 
     def __call__(self, prior, data, observed, starts, seed, **conditions):
-        if starts > self.bank:
-            raise InputError(
-                f"Expected no more starts than a bank of {self.bank} has. Received: {starts}; "
-                "choose fewer, or Screened(bank=...)."
-            )
         z = prior.latent.sample(self.bank, (seed, 2))
         images = prior.generate(z)
 

@@ -41,8 +41,8 @@ class Method:
         `term(z, images) -> [batch]`; see `tfgpr.objective`.
       unaided: iterations where the prior has no encoder to start from; None: `iterations`.
     Raises:
-      InputError: `iterations` or `starts` is not a whole number from 1 on, `weight` not finite,
-        or `grain` no share.
+      InputError: `iterations` or `starts` is not a whole number from 1 on, there are
+        more starts than a bank to choose from has, `weight` is not finite, or `grain` no share.
     """
 
     optimizer: Any = Adam(0.1)
@@ -60,6 +60,12 @@ class Method:
     def __post_init__(self):
         for name in ("iterations", "starts"):
             require_count(name, getattr(self, name))
+        bank = getattr(self.initialization, "bank", self.starts)
+        if self.starts > bank:
+            raise InputError(
+                f"Expected no more starts than a bank of {bank} has. Received: {self.starts}; "
+                "choose fewer, or Screened(bank=...)."
+            )
         if not math.isfinite(self.weight):
             raise InputError(f"Expected a finite weight. Received: {self.weight!r}.")
         if not 0 <= self.grain <= 1:

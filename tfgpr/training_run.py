@@ -164,6 +164,8 @@ class Run(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self._look(None)
+        if self.step == self.first:  # no image came
+            return
         lately = self.pictured is not None and self.step - self.pictured < self.picture_every
         if not lately or self.step >= self.total:
             self.pictured = self.step

@@ -5,30 +5,7 @@ import time
 import tensorflow as tf
 
 from tfgpr import precision
-
-
-def operations(network):
-    """Floating-point operations of one forward pass of one image, in convolutions and dense."""
-    total = 0
-    for layer in network.layers:
-        kernel = getattr(layer, "kernel", None)
-        if kernel is None:
-            continue
-        # Each weight works at every place of the smaller of the layer's two maps.
-        places = min(_places(layer.input.shape), _places(layer.output.shape))
-        total += 2 * int(tf.size(kernel)) * places
-    return total
-
-
-def _places(shape):
-    return shape[1] * shape[2] if len(shape) == 4 else 1
-
-
-def matrix_rate(dtype="float32", size=2048, repeats=10):
-    """Floating-point operations a second in products of square matrices on this machine."""
-    matrix = tf.ones([size, size], "bfloat16" if "bfloat16" in dtype else "float32")
-    product = tf.function(lambda: tf.reduce_sum(tf.matmul(matrix, matrix)))
-    return 2 * size**3 / _seconds(product, repeats)
+from tfgpr.benchmark import machine
 
 
 def _seconds(function, repeats):
@@ -50,7 +27,8 @@ def measure(recipe, batches, dtype="auto", steps=20):
       steps: how many are timed; R1 is among every 16.
     Returns:
       dict: `images_per_second`; `pipeline_share`, the part of a step that is waiting for
-      images; `matrix_share`, the rate of operations relative to `matrix_rate`.
+      images; `matrix_share`, the rate of operations relative to
+      `tfgpr.benchmark.machine.matmul_rate`.
     """
     dtype = precision.resolve(dtype)
     gan = recipe.gan(recipe.prior(dtype))
@@ -60,12 +38,15 @@ def measure(recipe, batches, dtype="auto", steps=20):
     alone = _seconds(lambda: train(batch), steps)
     whole = _seconds(lambda: train(next(iterator)), steps)
     # G draws without and with gradients (1 + 3), D sees real, generated (3 + 3), then G's (2).
-    work = 4 * operations(gan.generator) + 8 * operations(gan.discriminator)
+    work = 4 * machine.flops(gan.generator) + 8 * machine.flops(gan.discriminator)
     if gan.encoder:  # E, and G of its answer
-        work += 3 * operations(gan.encoder) + 3 * operations(gan.generator)
+        work += 3 * machine.flops(gan.encoder) + 3 * machine.flops(gan.generator)
     return {
         "dtype": dtype,
         "images_per_second": recipe.batch_size / whole,
         "pipeline_share": max(0.0, 1 - alone / whole),
-        "matrix_share": recipe.batch_size * work / alone / matrix_rate(dtype),
+        "matrix_share": recipe.batch_size
+        * work
+        / alone
+        / machine.matmul_rate(dtype.removeprefix("mixed_")),
     }
