@@ -28,7 +28,9 @@ flags.DEFINE_list("iterations", ["20", "40", "80", "160", "320"], "Iterations of
 flags.DEFINE_list("widths", ["32", "64", "128"], "base_channels of scaling and training.")
 flags.DEFINE_list("training_batches", ["16", "64"], "Batches of section training.")
 flags.DEFINE_float("seconds", 2.0, "How long each figure is measured at least.", lower_bound=0)
-flags.DEFINE_integer("seed", 0, "Of the starts and of the noise.", lower_bound=0)
+flags.DEFINE_integer(
+    "seed", 0, "Of the starts and of the noise.", lower_bound=0, upper_bound=2**31 - 1
+)
 flags.DEFINE_boolean("overwrite", False, "Replace --output if it is there.")
 flags.mark_flags_as_required(["output"])
 

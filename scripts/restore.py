@@ -18,7 +18,13 @@ flags.DEFINE_string("output", None, "New folder for the restored images.")
 flags.DEFINE_string("known", None, "Inpainting: mask file, white = observed, black = hole.")
 flags.DEFINE_string("model_dir", None, "Folder of a prior; the shipped one if left out.")
 flags.DEFINE_integer("iterations", None, "Steps of the search; the method's own if left out.")
-flags.DEFINE_integer("seed", 0, "Of the starts, and of the noise with --corrupt.", lower_bound=0)
+flags.DEFINE_integer(
+    "seed",
+    0,
+    "Of the starts, and of the noise with --corrupt.",
+    lower_bound=0,
+    upper_bound=2**31 - 1,
+)
 flags.DEFINE_enum("method", "default", ["default", "paper"], "How to search.")
 flags.DEFINE_boolean("corrupt", False, "Inputs are clean: degrade them first; report PSNR, SSIM.")
 flags.DEFINE_boolean("value", False, "Colorization: the gray image is V of HSV, not luma.")

@@ -104,6 +104,7 @@ def main(_):
     if started:
         about["started_from"] = started.training
     prior.residual = residual.Residual(network.network, network.architecture, about)
+    prior.save(work / "complete", overwrite=True)  # whatever happens to the output
     prior.save(FLAGS.output, FLAGS.overwrite)
     print(f"Held-out PSNR {psnr}; the prior with nu is in {FLAGS.output}")
 

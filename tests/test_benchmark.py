@@ -113,6 +113,10 @@ def test_every_section_is_measured_and_a_run_continues(tiny_prior, tmp_path, mon
     def interrupt(*_):
         raise KeyboardInterrupt
 
+    (tmp_path / "benchmark.png").write_text("somebody's")
+    with pytest.raises(InputError, match=r"benchmark\.png is there already"):
+        benchmark(setting, output)
+    (tmp_path / "benchmark.png").unlink()
     with monkeypatch.context() as patched:
         patched.setitem(SECTIONS, "startup", interrupt)
         with pytest.raises(KeyboardInterrupt):

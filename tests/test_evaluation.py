@@ -149,6 +149,18 @@ def test_bad_input_names_the_remedy(folder, tmp_path, changed, message):
         evaluate(folder, tmp_path / "out", **{**QUICK, **SETTINGS, **changed})
 
 
+def test_a_mistake_throws_no_results_away(folder, tmp_path):
+    evaluate(folder, tmp_path / "out", ["denoising"], ["observed"], **SETTINGS)
+    before = sorted((tmp_path / "out").rglob("*"))
+    other = {**SETTINGS, "first": 0}
+    with pytest.raises(InputError, match="--first=0"):
+        evaluate(folder, tmp_path / "out", ["denoising"], ["pca"], **other, overwrite=True)
+    assert sorted((tmp_path / "out").rglob("*")) == before
+    (tmp_path / "out" / "settings.json").write_text("{")
+    with pytest.raises(InputError, match="damaged file"):
+        evaluate(folder, tmp_path / "out", ["denoising"], ["observed"], **SETTINGS)
+
+
 def test_training_images_must_not_be_tested(folder, tmp_path):
     with pytest.raises(InputError, match="not tested"):
         evaluate(folder, tmp_path / "out", train_dir=folder, **QUICK, **SETTINGS)

@@ -58,6 +58,9 @@ def test_a_folder_is_degraded_restored_and_reported(task, prior_dir, faces, tmp_
         assert row["ssim"] == pytest.approx(metrics.ssim(restored, clean).numpy()[0], abs=0.01)
     mean = np.mean([row["psnr"] for row in report["images"]])
     assert report["mean"]["psnr"] == pytest.approx(mean, abs=1e-4)
+    method = tasks.TASKS[task]().default.with_iterations(20)
+    assert type(method.optimizer).__name__ in report["method"]
+    assert "iterations=20" in report["method"]
 
 
 def test_an_observed_image_with_its_mask(prior_dir, faces, tmp_path):
@@ -135,7 +138,11 @@ def bad_inputs(tmp_path, faces):
         "no iterations": (["--iterations=0"], "iterations"),
         "negative iterations": (["--iterations=-5"], "iterations"),
         "output taken": (["--output={}/full"], "--overwrite"),
+        "output that cannot be": (["--output=/proc/nowhere/out"], "can be written"),
+        "output too long": (["--output={}/" + "o" * 300], "can be written"),
+        "output below a file": (["--output={}/text.png/out"], "is a file"),
         "unknown task": (["--task=sharpening"], "inpainting"),
+        "seed too large": ([f"--seed={10**20}"], "seed"),
         "unknown flag": (["--tusk=denoising"], "tusk"),
         "wrong size": (["--crop=none", "--input={}/large.png"], "32x32"),
         "not quantised": (["--task=dequantization", "--nocorrupt"], "5 levels"),

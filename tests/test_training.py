@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -210,7 +211,7 @@ def test_runs_are_not_mixed_up(tmp_path):
     with pytest.raises(InputError, match="Nothing to resume"):
         training.train(TINY, batches, 3, 1, model_dir, resume=True)
     training.train(TINY, batches, 1, 1, model_dir, dtype="float32")
-    with pytest.raises(InputError, match="already holds"):
+    with pytest.raises(InputError, match="--resume goes on"):
         training.train(TINY, batches, 3, 1, model_dir)
     other = training.Recipe(**{**TINY.__dict__, "base_channels": 8})
     with pytest.raises(InputError, match="base_channels: 4 then, 8 now"):
@@ -241,7 +242,8 @@ def test_interrupting_saves_and_the_rest_of_the_epoch_follows(tmp_path, capsys, 
 
     with monkeypatch.context() as patch:
         patch.setattr(training.GAN, "fit", fit)
-        training.train(TINY, batches, 4, 2, model_dir, dtype="float32")
+        with pytest.raises(KeyboardInterrupt):
+            training.train(TINY, batches, 4, 2, model_dir, dtype="float32")
     assert "Interrupted at step 2" in capsys.readouterr().out
     assert load_prior(model_dir).training["steps"] == 2
     prior = training.train(TINY, batches, 4, 2, model_dir, resume=True, dtype="float32")
@@ -359,6 +361,22 @@ def test_a_run_from_a_state_that_is_killed_at_once_goes_on_from_the_state(tmp_pa
             training.train(TINY, batches, 3, 2, tmp_path / "second", **start, **settings)
     prior = training.train(TINY, batches, 3, 2, tmp_path / "second", resume=True, **settings)
     assert prior.training["steps"] == 6
+    # Killed before even the first checkpoint: the state is asked for once more.
+    shutil.rmtree(tmp_path / "second" / "checkpoints")
+    # No epoch is left: what is saved is the state, not three steps from nothing.
+    again = {**start, "resume": True, **settings}
+    training.train(TINY, batches, 3, 1, tmp_path / "second", **again)
+    for key, value in checkpointed(tmp_path / "second", "generator/").items():
+        first = checkpointed(tmp_path / "first", "generator/")[key]
+        np.testing.assert_allclose(value, first, rtol=4e-3, atol=1e-6)
+
+
+def test_a_run_goes_on_with_its_own_data_only(tmp_path):
+    settings = {"dtype": "float32", "provenance": {"images": 300}}
+    training.train(TINY, batches, 3, 1, tmp_path / "run", **settings)
+    settings["provenance"] = {"images": 200}
+    with pytest.raises(InputError, match="images: 300 then, 200 now"):
+        training.train(TINY, batches, 3, 2, tmp_path / "run", resume=True, **settings)
 
 
 def test_a_run_of_which_no_image_can_be_read_is_no_success(tmp_path):

@@ -2,7 +2,9 @@
 
 import errno
 import os
+import signal
 import sys
+import threading
 
 from absl import app, flags
 
@@ -10,13 +12,16 @@ from tfgpr.errors import InputError
 
 
 def run(main, others=False):
-    """Runs `main(argv)` by `absl.app.run`; bad input and full disks end with exit code 2.
+    """Runs `main(argv)` by `absl.app.run`; bad input and full disks end with exit code 2, CTRL-C
+    and SIGTERM with 130.
 
     Args:
       main: what to run.
       others: leave arguments that are no flag of the script to `main`, in `argv[1:]`.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def parse(argv):
         try:
@@ -34,7 +39,7 @@ def run(main, others=False):
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
                 raise
-            sys.exit(_say(f"Cannot write: {error}. Free some space or choose another folder."))
+            sys.exit(_say(f"Cannot read or write: {error}. Free some space or choose another."))
         except KeyboardInterrupt:
             print("\nInterrupted.", file=sys.stderr)
             sys.exit(130)

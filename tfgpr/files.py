@@ -63,13 +63,24 @@ def _umask():
 
 
 def require_free(path, overwrite=False):
-    """Raises InputError unless `path` is a new or empty folder, or may be overwritten."""
+    """Raises InputError unless `path` is a new or empty folder, or may be overwritten, in a place
+    where files can be written. (The folders above it are made.)"""
     path = pathlib.Path(path)
-    for folder in (path, *path.parents):
-        if folder.exists() and not folder.is_dir():
-            raise InputError(
-                f"Expected a folder for the output. Received: {path}; {folder} is a file."
-            )
+    try:
+        for folder in (path, *path.parents):
+            if folder.exists() and not folder.is_dir():
+                raise InputError(
+                    f"Expected a folder for the output. Received: {path}; {folder} is a file."
+                )
+        folder = path if path.exists() else path.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"Expected an output that can be written. Received: {path} "
+            f"({error.strerror or error}); choose another."
+        ) from error
     if not overwrite and path.is_dir() and any(path.iterdir()):
         raise InputError(
             f"The output folder {path} already holds files. Choose an empty or new folder, "
@@ -81,3 +92,17 @@ def write_json(path, value):
     """Writes `value` as indented JSON, atomically."""
     with atomic_path(path) as partial:
         partial.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def read_json(path):
+    """What `write_json` wrote.
+
+    Raises:
+      InputError: the file is damaged.
+    """
+    try:
+        return json.loads(pathlib.Path(path).read_text())
+    except ValueError as error:
+        raise InputError(
+            f"Expected JSON in {path}. Received: a damaged file ({error}); delete it to start anew."
+        ) from error

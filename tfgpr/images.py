@@ -78,7 +78,8 @@ def list_files(path):
     """The image files of a folder in sorted order, or the one file that `path` names.
 
     Raises:
-      InputError: nothing is there, or the folder holds no file with an image's ending.
+      InputError: nothing is there, the folder may not be read or holds no file with an image's
+        ending.
     """
     if not str(path):
         raise InputError("Expected an image file or a folder of images. Received: an empty path.")
@@ -87,11 +88,17 @@ def list_files(path):
         return [path]
     if not path.is_dir():
         raise InputError(f"Expected an image file or a folder of images. Received: {path}, absent.")
-    files = sorted(
+    try:
+        entries = sorted(path.iterdir())
+    except OSError as error:
+        raise InputError(
+            f"Expected a folder that can be read. Received: {path} ({error.strerror})."
+        ) from error
+    files = [
         file
-        for file in path.iterdir()
+        for file in entries
         if file.suffix.lower() in EXTENSIONS and not file.name.startswith(".")
-    )
+    ]
     if not files:
         raise InputError(
             f"Expected image files ({', '.join(EXTENSIONS)}) in {path}. Received: a folder "

@@ -133,6 +133,8 @@ def _write_report(folder, restorer, rows, images):
     report = {
         "tfgpr": __version__,
         "task": restorer.task.name,
+        "prior": {"image_size": restorer.prior.image_size, **_trained(restorer.prior)},
+        "method": repr(restorer.method),
         "iterations": restorer.method.iterations,
         "starts": restorer.method.starts,
         "seed": restorer.seed,
@@ -141,6 +143,13 @@ def _write_report(folder, restorer, rows, images):
     }
     write_json(folder / "report.json", report)
     return report
+
+
+def _trained(prior):
+    """How long a prior was trained on what, as far as it says."""
+    return {
+        key: prior.training[key] for key in ("dataset", "images", "steps") if key in prior.training
+    }
 
 
 def _report(names, result, originals, seconds):

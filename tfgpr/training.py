@@ -188,7 +188,7 @@ def train(
         steps count.
       dtype: what the networks compute in; weights and losses are float32.
       checkpoint_minutes: time between two checkpoints; one more is written at the end.
-      provenance: JSON values for model.json (what data, which command).
+      provenance: JSON values for model.json (what data); a resumed run must have the same.
       judge: None, or a `tfgpr.judge.QuickJudge`: its best prior is the one that is kept.
       judge_every: steps between two judgements; 0: at the end only.
       picture_every: steps, at least, between two sample grids (at ends of epochs).
@@ -197,7 +197,8 @@ def train(
     Returns:
       The `GanPrior` that `model_dir` holds then.
     Raises:
-      InputError: `model_dir` is taken; nothing to resume; another recipe was begun there; a
+      KeyboardInterrupt: interrupted, once a checkpoint and a usable prior are written.
+      InputError: `model_dir` is taken; nothing to resume; another recipe or data there; a
         batch that the replicas cannot share; a dataset without images; losses or weights that
         are no longer finite, or a discriminator that has won: the last good checkpoint is kept.
     """
@@ -206,9 +207,10 @@ def train(
     about = {**(provenance or {}), "recipe": dataclasses.asdict(recipe)}
     dtype = precision.resolve(dtype)
     gan = _build(recipe, dtype, strategy or tf.distribute.get_strategy())
-    if start_from is not None and not resume:
+    checkpoints = str(model_dir / "checkpoints")
+    if start_from is not None and not (resume and tf.train.latest_checkpoint(checkpoints)):
         load_state(gan, start_from, dataclasses.asdict(recipe), dataclasses.asdict(Recipe()))
-    _claim(model_dir, recipe, resume)
+    _claim(model_dir, recipe, provenance or {}, resume)
     averaged = recipe.prior(dtype, about)
     total = steps_per_epoch * epochs
     run = Run(
@@ -216,8 +218,8 @@ def train(
     )
     if resume:
         run.restore()
-    elif start_from is not None:
-        run.save()  # killed before the next checkpoint, it goes on from here
+    if start_from is not None and not run.manager.latest_checkpoint:
+        run.save()  # killed before the next one, it goes on from here
     done = run.step
     tf.random.set_seed(recipe.seed + done)  # a resumed run draws new numbers, not the old ones
     batches = make_batches(recipe.seed + done)
@@ -251,6 +253,8 @@ def train(
         )
     run.finish(interrupted)
     save_state(gan, model_dir / "state.npz", dataclasses.asdict(recipe))
+    if interrupted:
+        raise KeyboardInterrupt
     return GanPrior.load(model_dir, dtype)
 
 
@@ -269,23 +273,28 @@ def _build(recipe, dtype, strategy):
     return gan
 
 
-def _claim(model_dir, recipe, resume):
+def _claim(model_dir, recipe, provenance, resume):
     file = model_dir / "recipe.json"
-    wanted = dataclasses.asdict(recipe)
+    wanted = {**dataclasses.asdict(recipe), **provenance}
     if not resume:
+        if file.is_file():
+            raise InputError(
+                f"Expected a new --model_dir. Received: {model_dir}, where a run was begun; "
+                "--resume goes on with it."
+            )
         require_free(model_dir)
         write_json(file, wanted)
         return
     if not file.is_file():
         raise InputError(f"Nothing to resume: {file} is absent. Start without --resume.")
     # A run that an earlier version began did without what it does not name.
-    begun = {**dataclasses.asdict(Recipe()), **json.loads(file.read_text())}
+    begun = {**dataclasses.asdict(Recipe()), **provenance, **json.loads(file.read_text())}
     if begun != wanted:
         names = sorted(k for k in {*begun, *wanted} if begun.get(k) != wanted.get(k))
         differences = ", ".join(f"{k}: {begun.get(k)} then, {wanted.get(k)} now" for k in names)
         raise InputError(
-            f"The run in {model_dir} was begun with another recipe ({differences}). Resume with "
-            "the same flags, or choose a new --model_dir."
+            f"The run in {model_dir} was begun with other settings ({differences}). Resume "
+            "with the same flags and data, or choose a new --model_dir."
         )
 
 

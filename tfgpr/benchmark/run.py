@@ -10,7 +10,7 @@ import numpy as np
 
 from tfgpr.benchmark import costs, loops, machine, report
 from tfgpr.errors import InputError
-from tfgpr.files import write_json
+from tfgpr.files import read_json, write_json
 from tfgpr.images import write_png
 from tfgpr.tasks import center_hole
 from tfgpr.version import __version__
@@ -94,21 +94,23 @@ class Results:
       about: what the run is of; an interrupted one continues only if this is the same.
       overwrite: whether to replace `path`.
     Raises:
-      InputError: `path` does not end in .json or is there already; it was begun otherwise.
+      InputError: `path` does not end in .json, it or its plot is there already; it was begun
+        otherwise.
     """
 
     def __init__(self, path, about, overwrite=False):
         self.path = pathlib.Path(path)
         if self.path.suffix != ".json":
             raise InputError(f"Expected an output that ends in .json. Received: {path}.")
-        if self.path.exists() and not overwrite:
-            raise InputError(
-                f"The file {path} is there already; choose another name, or pass --overwrite."
-            )
+        for file in (self.path, self.path.with_suffix(".png")):
+            if file.exists() and not overwrite:
+                raise InputError(
+                    f"The file {file} is there already; choose another name, or pass --overwrite."
+                )
         self.partial = self.path.with_suffix(".partial.json")
         self.value = {**about, "sections": {}}
         if self.partial.exists():
-            begun = json.loads(self.partial.read_text())
+            begun = read_json(self.partial)
             if {**begun, "sections": {}} != json.loads(json.dumps(self.value)):
                 raise InputError(
                     f"{self.partial} was begun with other settings or elsewhere. Repeat its "

@@ -76,17 +76,16 @@ class Faces:
         text = "\n".join([*names, f"{self.image_size} {self.crop}"])
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def load_training(self):
-        """The training images, uint8 `[count, size, size, 3]`.
-
-        Raises:
-          InputError: there are none.
-        """
+    def require_training(self):
+        """Raises InputError where there are no training images."""
         if self.training is None:
             raise InputError(
                 "Expected training images: some baselines learn from the files before --first. "
                 "Received: --first=0 and no --train_dir; give one of them, or other --methods."
             )
+
+    def load_training(self):
+        """The training images, uint8 `[count, size, size, 3]`."""
         return self.training.load()
 
     def reference(self):

@@ -7,6 +7,7 @@ import time
 import keras
 import numpy as np
 
+from tfgpr.baselines import BASELINES
 from tfgpr.errors import InputError
 from tfgpr.evaluation import methods as all_methods
 from tfgpr.evaluation import report
@@ -79,6 +80,8 @@ def evaluate(
             "it out, or leave out the methods that use the prior."
         )
     faces = Faces.load(data_dir, first, num_images, image_size, crop, train_dir, num_train)
+    if any(method in BASELINES and BASELINES[method].learned for method in methods):
+        faces.require_training()
     pairs = [
         (protocol.tasks[task](), method)
         for task in tasks

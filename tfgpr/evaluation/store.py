@@ -13,7 +13,7 @@ import shutil
 import numpy as np
 
 from tfgpr.errors import InputError
-from tfgpr.files import atomic_path, require_free, write_json
+from tfgpr.files import atomic_path, read_json, require_free, write_json
 
 _RESULTS = ("results.json", "table.md", "figure.png", "report.html")
 
@@ -40,7 +40,7 @@ class Store:
             self.path.mkdir(parents=True, exist_ok=True)
             write_json(file, settings)
             return
-        self._require_same(json.loads(file.read_text()), settings, f"The results in {self.path}")
+        self._require_same(read_json(file), settings, f"The results in {self.path}")
 
     def _clear(self):
         shutil.rmtree(self.path / "cells", ignore_errors=True)
