@@ -5,7 +5,8 @@ python scripts/train_residual.py --data_dir=img_align_celeba --num_images=7500 \
     --model_dir=runs/faces --work_dir=runs/residual --output=runs/faces_with_residual
 
 First it trains the encoder that starts a search, then searches z* for half of the images, then
-trains nu. Killed at any moment, the same command goes on.
+trains nu. Killed at any moment, the same command goes on. What it ends with is in --work_dir too
+(`complete`).
 """
 
 from absl import flags
