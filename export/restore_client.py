@@ -55,7 +55,7 @@ def main(_):
             FLAGS.input,
             tasks.TASKS[FLAGS.task](),
             client.image_size(FLAGS.task),
-            images.FACE_CROP,
+            client.crop(),
             known=FLAGS.known,
             corrupt=FLAGS.corrupt,
             crop=FLAGS.crop,

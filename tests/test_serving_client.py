@@ -1,6 +1,7 @@
 """The client and the development server: batches, failures, new versions, health."""
 
 import concurrent.futures
+import copy
 import os
 import pathlib
 import shutil
@@ -12,6 +13,7 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from test_scripts import run_script
 
 import tfgpr
 from tfgpr import images
@@ -313,14 +315,14 @@ def test_a_version_is_warmed_up_before_it_is_served(tiny_prior, tmp_path, monkey
 
     def watched(self, request, seconds=None):
         answer = predict(self, request, seconds)
-        ran.append(
-            (request.model_spec.signature_name, len(tf.make_ndarray(answer.outputs["loss"])))
-        )
+        first, *_ = answer.outputs.values()
+        ran.append((request.model_spec.signature_name, len(tf.make_ndarray(first))))
         return answer
 
     monkeypatch.setattr(loaded.LoadedVersion, "predict", watched)
     loaded.LoadedVersion(path, 1)
-    assert ran == [("denoising", 1), ("denoising_png", 1), ("serving_default", 1)]
+    named = ["denoising", "denoising_png", "serving_default", "prior_crop"]
+    assert ran == [(name, 1) for name in named]
 
 
 def test_a_folder_without_versions_is_refused(tmp_path):
@@ -343,3 +345,38 @@ def test_the_command_restores_a_folder(server, tmp_path, rng):
     assert finished.returncode == 0, finished.stderr
     assert {file.name for file in (tmp_path / "out").iterdir()} >= {"one.png", "two.png"}
     assert images.read_image(tmp_path / "out" / "one.png").shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("crop", [0.4, None])
+def test_photos_are_cropped_as_the_served_prior_was_trained(tiny_prior, tmp_path, rng, crop):
+    photo = rng.integers(0, 256, (50, 60, 3), np.uint8)
+    images.write_png(tmp_path / "photo.png", photo)
+    prior = copy.copy(tiny_prior)
+    prior.crop = crop
+    task = tfgpr.tasks.super_resolution()
+    export_savedmodel(prior, tmp_path / "tfgpr", iterations=1, tasks=[task])
+    cut = images.as_images(images.crop_and_resize(photo, 32, crop or 1.0))
+    with (
+        quiet(tmp_path / "tfgpr", poll_seconds=0) as server,
+        RestoreClient(f"localhost:{server.port}") as client,
+    ):
+        assert client.crop() == crop
+        expected = client.restore(task.name, task.corruption(cut).numpy()).images[0]
+        finished = run_script(
+            "export/restore_client.py",
+            f"--target=localhost:{server.port}",
+            f"--task={task.name}",
+            f"--input={tmp_path / 'photo.png'}",
+            f"--output={tmp_path / 'out'}",
+            "--corrupt",
+        )
+    assert finished == 0
+    restored = images.read_image(tmp_path / "out" / "photo.png")
+    np.testing.assert_array_equal(restored, images.to_uint8(expected))
+
+
+def test_an_export_that_does_not_tell_its_crop_is_of_aligned_celeba(client):
+    served = client.signatures()
+    del served["prior_crop"]
+    client._known_signatures = served
+    assert client.crop() == images.FACE_CROP
