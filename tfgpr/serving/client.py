@@ -13,6 +13,7 @@ from tfgpr.images import FACE_CROP, as_images
 from tfgpr.restoration import Restoration
 from tfgpr.serving import apis
 from tfgpr.serving.module import CROP, PNG
+from tfgpr.serving.versions import LAST
 
 _MESSAGE_LIMIT = 4 * 2**20 - 2**16  # bytes: gRPC's usual limit, less room for names
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0  # seconds, between retries
@@ -39,7 +40,8 @@ class RestoreClient:
         that double. No other failure is repeated.
       credentials: `grpc.ChannelCredentials`; None: no encryption.
     Raises:
-      InputError: the extra `[serving]` is missing; an address that is none; numbers below 1.
+      InputError: the extra `[serving]` is missing; an address that is none; numbers below 1; a
+        version that is none.
     """
 
     def __init__(
@@ -60,6 +62,8 @@ class RestoreClient:
                 raise InputError(f"Expected {name} from 1 on. Received: {value!r}.")
         if not deadline > 0:
             raise InputError(f"Expected a deadline in seconds, above 0. Received: {deadline!r}.")
+        if version is not None and not 1 <= version <= LAST:
+            raise InputError(f"Expected a version from 1 on, to {LAST}. Received: {version!r}.")
         self.target = target
         self.model = model
         self.version = version
