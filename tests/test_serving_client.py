@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import copy
+import errno
 import os
 import pathlib
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 
 import numpy as np
 import pytest
@@ -131,7 +133,6 @@ def test_uint8_and_one_mask_for_all_are_taken(client):
         ({}, "colourisation", "super_resolution"),
         ({"model": "other"}, "super_resolution", "'other'"),
         ({"version": 7}, "super_resolution", "version 7"),
-        ({"deadline": 1e-3}, "super_resolution", "within 0.001 s"),
     ],
 )
 def test_what_is_not_served_is_one_clear_error(server, settings, task, message):
@@ -140,6 +141,46 @@ def test_what_is_not_served_is_one_clear_error(server, settings, task, message):
         pytest.raises(InputError, match=message),
     ):
         client.restore(task, small(1))
+
+
+@pytest.fixture
+def busy(server, monkeypatch):
+    """The server, which answers no restoration before the test has ended."""
+    free = threading.Event()
+    predict = loaded.LoadedVersion.predict
+
+    def blocked(self, request, seconds=None):
+        free.wait()
+        return predict(self, request)
+
+    monkeypatch.setattr(loaded.LoadedVersion, "predict", blocked)
+    yield server
+    free.set()
+
+
+def test_an_expired_deadline_is_one_clear_error(busy):
+    with (
+        RestoreClient(f"localhost:{busy.port}", deadline=0.5) as client,
+        pytest.raises(InputError, match=r"within 0\.5 s"),
+    ):
+        client.restore("super_resolution", small(1))
+
+
+def test_a_bare_request_fails_at_its_deadline(busy):
+    assert code_of(predict, busy, seconds=0.5) == "DEADLINE_EXCEEDED"
+
+
+def test_the_run_itself_is_given_the_time_that_is_left():
+    ran = []
+    version = object.__new__(loaded.LoadedVersion)
+    version._session = types.SimpleNamespace(run=lambda *_, options: ran.append(options))
+    with pytest.raises(loaded.RequestError) as caught:
+        version._run({}, {}, 0.0)
+    assert caught.value.code == "DEADLINE_EXCEEDED"
+    for seconds in (1.5, None):
+        version._run({}, {}, seconds)
+    assert ran[0].timeout_in_ms == 1500
+    assert ran[1] is None
 
 
 def test_wrong_inputs_are_named(client):
@@ -155,6 +196,52 @@ def test_wrong_inputs_are_named(client):
 def test_a_malformed_address_is_refused(target):
     with pytest.raises(InputError, match="HOST:PORT"):
         RestoreClient(target)
+
+
+@pytest.mark.parametrize("version", [0, 2**63])
+def test_a_version_that_is_none_is_refused(version):
+    with pytest.raises(InputError, match="version from 1"):
+        RestoreClient("localhost:1", version=version)
+
+
+@pytest.mark.parametrize(
+    ("script", "flag"),
+    [
+        (script, flag)
+        for script in ("restore_client.py", "export_savedmodel.py")
+        for flag in (f"--version={10**20 - 1}", "--version=0", f"--seed={2**31}")
+    ],
+)
+def test_numbers_that_are_too_large_are_one_line(script, flag, tmp_path, capsys):
+    needed = ["--target=localhost:1", "--task=denoising", f"--input={tmp_path}"]
+    needed = needed if script == "restore_client.py" else []
+    arguments = [*needed, f"--output={tmp_path / 'out'}", flag]
+    assert run_script(f"export/{script}", *arguments) == 2
+    said = capsys.readouterr().err
+    assert flag.strip("-").partition("=")[0] in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_cannot_be_is_found_out_before_anything_is_restored(
+    server, tmp_path, monkeypatch, capsys, rng
+):
+    images.write_png(tmp_path / "face.png", rng.integers(0, 256, (32, 32, 3), np.uint8))
+    flags = [f"--target=localhost:{server.port}", "--task=denoising", "--corrupt"]
+    flags += [f"--input={tmp_path / 'face.png'}"]
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "denied")
+
+    monkeypatch.setattr(RestoreClient, "restore", lambda *_, **__: pytest.fail("it restored"))
+    below = f"--output={tmp_path / 'face.png' / 'x'}"
+    assert run_script("export/restore_client.py", *flags, below) == 2
+    assert "is a file" in capsys.readouterr().err
+    assert run_script("export/export_savedmodel.py", below) == 2
+    assert "is a file" in capsys.readouterr().err
+    monkeypatch.setattr("tfgpr.files.tempfile.mkdtemp", refuse)
+    assert run_script("export/restore_client.py", *flags, f"--output={tmp_path / 'out'}") == 2
+    assert "Cannot write" in capsys.readouterr().err
 
 
 def test_a_missing_extra_is_named(monkeypatch):
@@ -228,7 +315,6 @@ def test_bare_requests_fail_as_with_tf_serving(server):
     assert code_of(predict, server, inputs={"image": small(1)}) == "INVALID_ARGUMENT"
     half = small(1).astype(np.float16)
     assert code_of(predict, server, inputs={"observed": half}) == "INVALID_ARGUMENT"
-    assert code_of(predict, server, seconds=0.002) == "DEADLINE_EXCEEDED"
 
 
 def test_a_left_out_input_takes_the_default_of_the_signature(base):
