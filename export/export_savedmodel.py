@@ -9,11 +9,13 @@ from tfgpr import commands
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("output", None, "Folder of all versions of the model.")
-flags.DEFINE_integer("version", None, "Number of this version; default: the next free one.")
+flags.DEFINE_integer(
+    "version", None, "Number of this version; default: the next free one.", 1, 2**63 - 1
+)
 flags.DEFINE_string("model_dir", None, "Folder of the prior; default: the shipped one.")
 flags.DEFINE_integer("iterations", None, "Of every task; default: each task's own.", lower_bound=1)
 flags.DEFINE_string("default_task", "inpainting", "What the signature serving_default restores.")
-flags.DEFINE_integer("seed", 0, "Of the starts.", lower_bound=0)
+flags.DEFINE_integer("seed", 0, "Of the starts.", 0, 2**31 - 1)
 flags.DEFINE_enum(
     "dtype", "float32", ["auto", "float32", "mixed_bfloat16"], "What the networks compute in."
 )

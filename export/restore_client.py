@@ -26,12 +26,12 @@ flags.DEFINE_enum(
     "Cut the face crop: where the size is not right already; always; never.",
 )
 flags.DEFINE_string("model", "tfgpr", "Name of the model on the server.")
-flags.DEFINE_integer("version", None, "Version of the model; default: the newest.")
+flags.DEFINE_integer("version", None, "Version of the model; default: the newest.", 1, 2**63 - 1)
 flags.DEFINE_float("deadline", 120.0, "Seconds that one batch may take.")
 flags.DEFINE_integer("batch_size", 16, "Images in one request at most.", lower_bound=1)
 flags.DEFINE_integer("concurrency", 1, "Requests under way at a time.", lower_bound=1)
 flags.DEFINE_integer("retries", 4, "How often to try again while unavailable.", lower_bound=0)
-flags.DEFINE_integer("seed", 0, "Of the noise with --corrupt.", lower_bound=0)
+flags.DEFINE_integer("seed", 0, "Of the noise with --corrupt.", 0, 2**31 - 1)
 flags.DEFINE_boolean("overwrite", False, "Replace results of the same name in --output.")
 flags.mark_flags_as_required(["target", "task", "input", "output"])
 
@@ -55,7 +55,7 @@ def main(_):
             FLAGS.input,
             tasks.TASKS[FLAGS.task](),
             client.image_size(FLAGS.task),
-            images.FACE_CROP,
+            client.crop(),
             known=FLAGS.known,
             corrupt=FLAGS.corrupt,
             crop=FLAGS.crop,
@@ -63,14 +63,15 @@ def main(_):
         )
         bar = keras.utils.Progbar(len(loaded.names), unit_name="image")
         began = time.monotonic()
-        result = client.restore(
-            FLAGS.task, loaded.observed, lambda done, _: bar.update(done), **loaded.conditions
-        )
-    with files.atomic_folder(FLAGS.output, FLAGS.overwrite) as folder:
-        for name, image in zip(loaded.names, result.images):
-            images.write_png(folder / f"{name}.png", image)
-        columns = result.columns(loaded.originals, rows=16)
-        images.write_png(folder / "comparison.png", images.labelled_columns(columns))
+        # The folder first: where none can be written, nothing is restored.
+        with files.atomic_folder(FLAGS.output, FLAGS.overwrite) as folder:
+            result = client.restore(
+                FLAGS.task, loaded.observed, lambda done, _: bar.update(done), **loaded.conditions
+            )
+            for name, image in zip(loaded.names, result.images):
+                images.write_png(folder / f"{name}.png", image)
+            columns = result.columns(loaded.originals, rows=16)
+            images.write_png(folder / "comparison.png", images.labelled_columns(columns))
     seconds = time.monotonic() - began
     print(f"Restored {len(loaded.names)} image(s) in {seconds:.1f} s: {FLAGS.output}")
 

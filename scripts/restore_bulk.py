@@ -3,9 +3,10 @@
 python scripts/restore_bulk.py --task=super_resolution --model=models/tfgpr \
     --input='photos/**.jpg' --output=restored
 
-Run again, it does only what is missing. Beam's flags may follow, such as
---direct_num_workers=4 --direct_running_mode=multi_processing, or --runner=DataflowRunner
---project=... --region=... --temp_location=gs://...
+Run again, it does only what is missing. Where files failed, failed.jsonl says why, and the exit
+code is 1. Beam's flags may follow, such as --direct_num_workers=4
+--direct_running_mode=multi_processing, or --runner=DataflowRunner --project=... --region=...
+--temp_location=gs://...
 """
 
 import sys
@@ -56,6 +57,7 @@ def main(argv):
         print(f"{name:16} {number:>12,}")
     if counts["failed"]:
         print(f"Why files failed: {FLAGS.output}/failed*.jsonl")
+        sys.exit(1)
 
 
 if __name__ == "__main__":

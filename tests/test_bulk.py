@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -23,6 +24,7 @@ pytest.importorskip("apache_beam", reason="the extra [beam] is not installed")
 
 from tfgpr.bulk import handler, pipeline, steps, storage
 
+ROOT = pathlib.Path(__file__).parent.parent
 ITERATIONS, BATCH = 3, 4
 
 
@@ -168,7 +170,7 @@ bulk.restore_bulk(source, output, "super_resolution", models, crop="none", batch
 def test_a_killed_run_ends_the_same_when_continued(first, photos, models, tmp_path):
     killed = subprocess.run(
         [sys.executable, "-c", KILLED_IN_A_WRITE, str(photos), str(tmp_path), models],
-        cwd=pathlib.Path(__file__).parent.parent,
+        cwd=ROOT,
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL
@@ -283,6 +285,35 @@ def test_an_image_that_the_graph_refuses_leaves_its_mates_alone(models):
         np.testing.assert_array_equal(answer["restored"], alone["restored"])
 
 
+@pytest.mark.parametrize("shards", [1, 2])
+def test_the_report_keeps_the_lines_of_earlier_runs(photos, first, models, tmp_path, shards):
+    """Two runs into one folder report what one run of both would."""
+    report = {row["picture"]: row for row in lines(first[1] / "report.jsonl")}
+    output = tmp_path / "out"
+    for folder in ("a", "b", "a"):
+        restore(photos / folder, output, models, root=str(photos), shards=shards)
+
+    def found():
+        files = sorted(output.glob("report*.jsonl"))
+        assert len(files) == shards
+        rows = [row for file in files for row in lines(file)]
+        assert len(rows) == len({row["picture"] for row in rows})
+        return {row["picture"]: row for row in rows}
+
+    assert found() == report
+    # Of a picture that went, or that is no longer the one of the line, no line stays.
+    (output / "b/00.png").unlink()
+    write_all(output, {"b/01.png": png(SMALL["b/01.png"])})
+    # Another file of the same content makes the same picture: it has one line, the new one.
+    shutil.copytree(photos / "a", tmp_path / "copy" / "a")
+    restore(tmp_path / "copy" / "a", output, models, root=str(tmp_path / "copy"), shards=shards)
+    expected = {name: row for name, row in report.items() if name not in ("b/00.png", "b/01.png")}
+    for name, row in expected.items():
+        if name.startswith("a/"):
+            expected[name] = {**row, "file": str(tmp_path / "copy" / name)}
+    assert found() == expected
+
+
 def test_the_highest_version_or_the_one_named(models, tmp_path):
     for name in ("2", "10", "x11", ".writing-3"):
         (tmp_path / name).mkdir()
@@ -292,11 +323,53 @@ def test_the_highest_version_or_the_one_named(models, tmp_path):
     assert handler.find_version(f"{tmp_path}/2/") == str(tmp_path / "2")
 
 
+def test_wildcards_in_the_name_of_a_model_are_no_wildcards(tmp_path):
+    for name in ("br[1]", "br1", "all*", "all-of-them"):
+        path = tmp_path / name / "3" / "saved_model.pb"
+        write_all(tmp_path, {f"{name}/3/saved_model.pb": b""})
+        assert handler.find_version(str(tmp_path / name)) == str(path.parent)
+    assert storage.first_match(storage.everything_below(str(tmp_path / "br[1]")))
+    assert not storage.first_match(storage.everything_below(str(tmp_path / "br[3]")))
+
+
+def damaged(models, folder, name, change):
+    """A copy of the export in which `change` was made to the content of one file."""
+    shutil.copytree(pathlib.Path(models) / "1", folder)
+    (folder / name).write_bytes(change((folder / name).read_bytes()))
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("saved_model.pb", lambda content: content[:-100], "a whole export"),
+        ("saved_model.pb", lambda content: b"", "no signature super_resolution"),
+        ("variables/variables.data-00000-of-00001", lambda content: content[:-9], "whole export"),
+        ("variables/variables.index", lambda content: content[:-9], "a whole export"),
+        ("metadata.json", lambda content: b"[]", "none of ours"),
+        ("metadata.json", lambda content: b'{"tasks": {}, "prior": 1}', "none of ours"),
+        ("metadata.json", lambda content: b"{", "none of ours"),
+    ],
+)
+def test_a_damaged_export_is_refused_before_anything_runs(
+    photos, models, tmp_path, name, change, message
+):
+    export = damaged(models, tmp_path / "export", name, change)
+    with pytest.raises(tfgpr.InputError, match=message):
+        restore(photos, tmp_path / "out", export)
+    assert not (tmp_path / "out").exists()
+
+
 def test_mistakes_are_named_before_anything_runs(photos, models, tmp_path):
     (tmp_path / "none").mkdir()
     copy = tmp_path / "copy"
     shutil.copytree(photos / "a", copy)
     output = tmp_path / "out"
+
+    def paint(name, value):
+        write_all(tmp_path, {name: png(np.full([32, 32], value, np.uint8))})
+        restore(photos, output, models, "inpainting", known=str(tmp_path / name))
+
     for mistake, message in [
         (lambda: restore(tmp_path / "none", output, models), "absent, or where no file"),
         (lambda: restore(photos, output, str(tmp_path)), "an export"),
@@ -305,12 +378,49 @@ def test_mistakes_are_named_before_anything_runs(photos, models, tmp_path):
         (lambda: restore(photos, output, models, known="m.png"), "Expected no mask"),
         (lambda: restore(photos, output, models, batch_size=0), "from 1 on"),
         (lambda: restore(copy, copy / "out", models), "outside of the input"),
+        (lambda: restore(photos, copy / "00.png" / "x", models), "is a file"),
+        (lambda: paint("white.png", 255), "nothing is left to restore"),
+        (lambda: paint("black.png", 0), "nothing is observed"),
         (lambda: restore(photos, output, models, flags=["--iteratons=3"]), "--iteratons"),
         (lambda: restore(photos, output, models, flags=["photos"]), "--name=value"),
     ]:
         with pytest.raises(tfgpr.InputError, match=message):
             mistake()
     assert not output.exists()
+
+
+def test_the_script_ends_with_1_where_files_failed(photos, models, tmp_path, capsys):
+    arguments = ["--task=super_resolution", f"--input={photos}/b", f"--model={models}"]
+    arguments += [f"--output={tmp_path}", "--crop=none", f"--batch_size={BATCH}"]
+    assert run_script("scripts/restore_bulk.py", *arguments) == 1
+    printed = capsys.readouterr()
+    assert "restored                   11" in printed.out
+    assert f"{tmp_path}/failed" in printed.out
+    assert "Traceback" not in printed.err
+
+
+INTERRUPTED_IN_A_WRITE = """
+import os, runpy, signal, sys
+from tfgpr.bulk import storage
+def write(path, content):
+    os.kill(os.getpid(), signal.SIGINT)
+storage.write = write
+runpy.run_path("scripts/restore_bulk.py", run_name="__main__")
+"""
+
+
+def test_an_interrupt_is_one_line(photos, models, tmp_path):
+    flags = ["--task=super_resolution", f"--input={photos}", f"--model={models}", "--crop=none"]
+    finished = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_IN_A_WRITE, *flags, f"--output={tmp_path}"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 130
+    assert finished.stderr.endswith("\nInterrupted.\n")
+    assert "Traceback" not in finished.stderr
 
 
 def test_the_script(first, photos, models, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """The web demo without a browser: masks, observations, solutions, messages."""
 
+import copy
 import dataclasses
 import types
 
@@ -225,7 +226,9 @@ def test_pictures_are_enlarged_whatever_they_are(rng):
 def test_a_server_gives_what_its_client_gives(tiny_prior, face, tmp_path):
     task = tfgpr.tasks.inpainting()
     base = tmp_path / "served"
-    export_savedmodel(tiny_prior, base, iterations=3, default_task=task.name, tasks=[task])
+    prior = copy.copy(tiny_prior)
+    prior.crop = 0.4
+    export_savedmodel(prior, base, iterations=3, default_task=task.name, tasks=[task])
     quiet = {"warm_up": False, "poll_seconds": 0, "log": lambda line: None}
     with (
         LocalServer(base, **quiet) as server,
@@ -233,6 +236,7 @@ def test_a_server_gives_what_its_client_gives(tiny_prior, face, tmp_path):
     ):
         served = Served(client)
         assert served.tasks == ("inpainting",)
+        assert served.face_crop == 0.4
         page = events.Events(fake_gradio(), served)
         answer = press(page, "inpainting", face, layers=[painted()])
         known = pictures.known_from([painted()], 32)[None, ..., None] / np.float32(255)

@@ -1,6 +1,8 @@
 """The client and the development server: batches, failures, new versions, health."""
 
 import concurrent.futures
+import copy
+import errno
 import os
 import pathlib
 import shutil
@@ -8,10 +10,12 @@ import subprocess
 import sys
 import threading
 import time
+import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from test_scripts import run_script
 
 import tfgpr
 from tfgpr import images
@@ -129,7 +133,6 @@ def test_uint8_and_one_mask_for_all_are_taken(client):
         ({}, "colourisation", "super_resolution"),
         ({"model": "other"}, "super_resolution", "'other'"),
         ({"version": 7}, "super_resolution", "version 7"),
-        ({"deadline": 1e-3}, "super_resolution", "within 0.001 s"),
     ],
 )
 def test_what_is_not_served_is_one_clear_error(server, settings, task, message):
@@ -138,6 +141,46 @@ def test_what_is_not_served_is_one_clear_error(server, settings, task, message):
         pytest.raises(InputError, match=message),
     ):
         client.restore(task, small(1))
+
+
+@pytest.fixture
+def busy(server, monkeypatch):
+    """The server, which answers no restoration before the test has ended."""
+    free = threading.Event()
+    predict = loaded.LoadedVersion.predict
+
+    def blocked(self, request, seconds=None):
+        free.wait()
+        return predict(self, request)
+
+    monkeypatch.setattr(loaded.LoadedVersion, "predict", blocked)
+    yield server
+    free.set()
+
+
+def test_an_expired_deadline_is_one_clear_error(busy):
+    with (
+        RestoreClient(f"localhost:{busy.port}", deadline=0.5) as client,
+        pytest.raises(InputError, match=r"within 0\.5 s"),
+    ):
+        client.restore("super_resolution", small(1))
+
+
+def test_a_bare_request_fails_at_its_deadline(busy):
+    assert code_of(predict, busy, seconds=0.5) == "DEADLINE_EXCEEDED"
+
+
+def test_the_run_itself_is_given_the_time_that_is_left():
+    ran = []
+    version = object.__new__(loaded.LoadedVersion)
+    version._session = types.SimpleNamespace(run=lambda *_, options: ran.append(options))
+    with pytest.raises(loaded.RequestError) as caught:
+        version._run({}, {}, 0.0)
+    assert caught.value.code == "DEADLINE_EXCEEDED"
+    for seconds in (1.5, None):
+        version._run({}, {}, seconds)
+    assert ran[0].timeout_in_ms == 1500
+    assert ran[1] is None
 
 
 def test_wrong_inputs_are_named(client):
@@ -153,6 +196,52 @@ def test_wrong_inputs_are_named(client):
 def test_a_malformed_address_is_refused(target):
     with pytest.raises(InputError, match="HOST:PORT"):
         RestoreClient(target)
+
+
+@pytest.mark.parametrize("version", [0, 2**63])
+def test_a_version_that_is_none_is_refused(version):
+    with pytest.raises(InputError, match="version from 1"):
+        RestoreClient("localhost:1", version=version)
+
+
+@pytest.mark.parametrize(
+    ("script", "flag"),
+    [
+        (script, flag)
+        for script in ("restore_client.py", "export_savedmodel.py")
+        for flag in (f"--version={10**20 - 1}", "--version=0", f"--seed={2**31}")
+    ],
+)
+def test_numbers_that_are_too_large_are_one_line(script, flag, tmp_path, capsys):
+    needed = ["--target=localhost:1", "--task=denoising", f"--input={tmp_path}"]
+    needed = needed if script == "restore_client.py" else []
+    arguments = [*needed, f"--output={tmp_path / 'out'}", flag]
+    assert run_script(f"export/{script}", *arguments) == 2
+    said = capsys.readouterr().err
+    assert flag.strip("-").partition("=")[0] in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_cannot_be_is_found_out_before_anything_is_restored(
+    server, tmp_path, monkeypatch, capsys, rng
+):
+    images.write_png(tmp_path / "face.png", rng.integers(0, 256, (32, 32, 3), np.uint8))
+    flags = [f"--target=localhost:{server.port}", "--task=denoising", "--corrupt"]
+    flags += [f"--input={tmp_path / 'face.png'}"]
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "denied")
+
+    monkeypatch.setattr(RestoreClient, "restore", lambda *_, **__: pytest.fail("it restored"))
+    below = f"--output={tmp_path / 'face.png' / 'x'}"
+    assert run_script("export/restore_client.py", *flags, below) == 2
+    assert "is a file" in capsys.readouterr().err
+    assert run_script("export/export_savedmodel.py", below) == 2
+    assert "is a file" in capsys.readouterr().err
+    monkeypatch.setattr("tfgpr.files.tempfile.mkdtemp", refuse)
+    assert run_script("export/restore_client.py", *flags, f"--output={tmp_path / 'out'}") == 2
+    assert "Cannot write" in capsys.readouterr().err
 
 
 def test_a_missing_extra_is_named(monkeypatch):
@@ -226,7 +315,6 @@ def test_bare_requests_fail_as_with_tf_serving(server):
     assert code_of(predict, server, inputs={"image": small(1)}) == "INVALID_ARGUMENT"
     half = small(1).astype(np.float16)
     assert code_of(predict, server, inputs={"observed": half}) == "INVALID_ARGUMENT"
-    assert code_of(predict, server, seconds=0.002) == "DEADLINE_EXCEEDED"
 
 
 def test_a_left_out_input_takes_the_default_of_the_signature(base):
@@ -313,14 +401,14 @@ def test_a_version_is_warmed_up_before_it_is_served(tiny_prior, tmp_path, monkey
 
     def watched(self, request, seconds=None):
         answer = predict(self, request, seconds)
-        ran.append(
-            (request.model_spec.signature_name, len(tf.make_ndarray(answer.outputs["loss"])))
-        )
+        first, *_ = answer.outputs.values()
+        ran.append((request.model_spec.signature_name, len(tf.make_ndarray(first))))
         return answer
 
     monkeypatch.setattr(loaded.LoadedVersion, "predict", watched)
     loaded.LoadedVersion(path, 1)
-    assert ran == [("denoising", 1), ("denoising_png", 1), ("serving_default", 1)]
+    named = ["denoising", "denoising_png", "serving_default", "prior_crop"]
+    assert ran == [(name, 1) for name in named]
 
 
 def test_a_folder_without_versions_is_refused(tmp_path):
@@ -343,3 +431,38 @@ def test_the_command_restores_a_folder(server, tmp_path, rng):
     assert finished.returncode == 0, finished.stderr
     assert {file.name for file in (tmp_path / "out").iterdir()} >= {"one.png", "two.png"}
     assert images.read_image(tmp_path / "out" / "one.png").shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("crop", [0.4, None])
+def test_photos_are_cropped_as_the_served_prior_was_trained(tiny_prior, tmp_path, rng, crop):
+    photo = rng.integers(0, 256, (50, 60, 3), np.uint8)
+    images.write_png(tmp_path / "photo.png", photo)
+    prior = copy.copy(tiny_prior)
+    prior.crop = crop
+    task = tfgpr.tasks.super_resolution()
+    export_savedmodel(prior, tmp_path / "tfgpr", iterations=1, tasks=[task])
+    cut = images.as_images(images.crop_and_resize(photo, 32, crop or 1.0))
+    with (
+        quiet(tmp_path / "tfgpr", poll_seconds=0) as server,
+        RestoreClient(f"localhost:{server.port}") as client,
+    ):
+        assert client.crop() == crop
+        expected = client.restore(task.name, task.corruption(cut).numpy()).images[0]
+        finished = run_script(
+            "export/restore_client.py",
+            f"--target=localhost:{server.port}",
+            f"--task={task.name}",
+            f"--input={tmp_path / 'photo.png'}",
+            f"--output={tmp_path / 'out'}",
+            "--corrupt",
+        )
+    assert finished == 0
+    restored = images.read_image(tmp_path / "out" / "photo.png")
+    np.testing.assert_array_equal(restored, images.to_uint8(expected))
+
+
+def test_an_export_that_does_not_tell_its_crop_is_of_aligned_celeba(client):
+    served = client.signatures()
+    del served["prior_crop"]
+    client._known_signatures = served
+    assert client.crop() == images.FACE_CROP

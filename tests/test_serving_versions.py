@@ -61,8 +61,33 @@ def test_a_version_is_never_replaced(tmp_path):
     with pytest.raises(InputError, match="from 1 on"):
         write(tmp_path, 0)
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="a file"):
-        write(tmp_path / "file")
+    with pytest.raises(InputError, match=str(2**63 - 1)):
+        write(tmp_path, 2**63)
+    for base in (tmp_path / "file", tmp_path / "file" / "x" / "y"):
+        with pytest.raises(InputError, match="a file"):
+            write(base)
+
+
+def test_a_file_that_is_called_like_a_version_is_left_alone(tmp_path):
+    (tmp_path / "1").write_text("notes")
+    with pytest.raises(InputError, match="free version"):
+        write(tmp_path, 1)
+    assert write(tmp_path).name == "2"
+    assert (tmp_path / "1").read_text() == "notes"
+    assert versions(tmp_path) == [2]
+
+
+def test_a_file_that_is_made_meanwhile_is_left_alone(tmp_path):
+    for number in (None, 1):
+        late = new_version(tmp_path / str(number), number)
+        late.__enter__()
+        (tmp_path / str(number) / "1").write_text("notes")
+        if number is None:
+            late.__exit__(None, None, None)
+            assert versions(tmp_path / "None") == [2]
+        else:
+            with pytest.raises(InputError, match="another export"):
+                late.__exit__(None, None, None)
 
 
 def test_two_exports_at_a_time_both_get_a_number(tmp_path):

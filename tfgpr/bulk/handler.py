@@ -95,7 +95,7 @@ def find_version(model):
     if FileSystems.exists(storage.join(model, "saved_model.pb")):
         return model
     found = {}
-    for match in FileSystems.match([storage.join(model, "*/saved_model.pb")]):
+    for match in FileSystems.match([storage.join(storage.quoted(model), "*/saved_model.pb")]):
         for file in match.metadata_list:
             folder = file.path.rpartition("/")[0]
             if re.fullmatch("[1-9][0-9]*", folder.rpartition("/")[2]):
@@ -114,14 +114,44 @@ def describe(folder):
     Raises:
       InputError: it is no export of tfgpr.
     """
+    content = storage.read(storage.join(folder, "metadata.json"))
     try:
-        about = json.loads(storage.read(storage.join(folder, "metadata.json")))
-    except ValueError as error:
-        raise InputError(f"Expected an export of tfgpr. Received: {folder} ({error}).") from error
+        about = json.loads(content)
+        dict(about["tasks"]), about["prior"]["image_size"], about["prior"]["crop"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"Expected an export of tfgpr. Received: {folder}, whose metadata.json is none of "
+            f"ours ({error!r}); export it again."
+        ) from error
     digest = hashlib.sha256()
-    files = FileSystems.match([storage.join(folder, "variables/variables*")])[0].metadata_list
+    variables = storage.join(storage.quoted(folder), "variables/variables*")
+    files = FileSystems.match([variables])[0].metadata_list
     for path in [storage.join(folder, "saved_model.pb"), *sorted(file.path for file in files)]:
         with FileSystems.open(path) as file:
             while chunk := file.read(2**22):
                 digest.update(chunk)
     return about, digest.hexdigest()
+
+
+def require_whole(folder, task):
+    """Raises InputError where the graph or the weights of an export are damaged.
+
+    It reads them; loading, which each process does once for itself, takes ten times as long.
+    """
+    import tensorflow as tf
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    try:
+        with FileSystems.open(storage.join(folder, "saved_model.pb")) as file:
+            graphs = saved_model_pb2.SavedModel.FromString(file.read()).meta_graphs
+        if not any(task in graph.signature_def for graph in graphs):
+            raise ValueError(f"no signature {task}")
+        weights = tf.train.load_checkpoint(storage.join(folder, "variables/variables"))
+        for name in weights.get_variable_to_shape_map():
+            weights.get_tensor(name)
+    except Exception as error:  # TensorFlow's are of many kinds; one is an IndexError
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"Expected a whole export. Received: {folder}, which cannot be read ({reason}); export "
+            "it again, or copy it anew."
+        ) from error

@@ -8,6 +8,7 @@ from apache_beam.io import fileio
 
 from tfgpr.bulk import storage
 from tfgpr.errors import InputError
+from tfgpr.files import require_free
 from tfgpr.observations import read_mask
 
 
@@ -41,10 +42,12 @@ def _matching(pattern):
     return fileio.MatchFiles(pattern) | "Path" >> beam.Map(lambda file: file.path)
 
 
-def require_apart(output, root):
-    """Raises InputError where a second run would restore the pictures of the first."""
+def require_output(output, root):
+    """Raises InputError where no folder can be, or a second run would restore the first's."""
     if not output:
         raise InputError("Expected a folder for the output. Received: nothing.")
+    if storage.is_local(output):
+        require_free(output, overwrite=True)
     inner, outer = (_absolute(path).rstrip("/") + "/" for path in (output, root or "/nowhere"))
     if inner.startswith(outer):
         raise InputError(
@@ -57,7 +60,7 @@ def _absolute(path):
 
 
 def image_size_of(about, task, folder):
-    tasks = about.get("tasks", {})
+    tasks = about["tasks"]
     if task not in tasks:
         raise InputError(f"Expected a task of {folder}: {', '.join(tasks)}. Received: {task!r}.")
     return about["prior"]["image_size"]
@@ -77,5 +80,11 @@ def masks_of(known, task):
     if storage.first_match(storage.everything_below(known)):
         return None, known
     content = storage.read(known)
-    read_mask(storage.NamedBytes(content, known))
+    mask = read_mask(storage.NamedBytes(content, known))
+    if mask.min() == mask.max():
+        color = "white: nothing is left to restore" if mask.max() else "black: nothing is observed"
+        raise InputError(
+            "Expected a mask that is white where a pixel was observed and black in the hole. "
+            f"Received: {known}, all {color}."
+        )
     return content, None

@@ -12,6 +12,7 @@ moment only a few batches of images are in memory, and a killed run has lost onl
 import contextlib
 import hashlib
 import json
+import logging
 import threading
 import time
 
@@ -26,6 +27,7 @@ from tfgpr.bulk.steps import (
     FAILED,
     NAMESPACE,
     TALLY,
+    Kept,
     Name,
     Prepare,
     Separate,
@@ -59,8 +61,9 @@ def restore_bulk(
     Writes to `output`, which may be on any file system that Beam knows:
 
         <path below root>.png   the pictures; each carries the digest of what it was made from
-        report.jsonl            file, picture, task and loss of each
-        failed.jsonl            file and reason of each that could not be restored
+        report.jsonl            file, picture, task and loss of each, and of those that earlier
+                                runs made, while they are there
+        failed.jsonl            file and reason of each that this run could not restore
 
     A picture that is there, whole and made from the same file, mask and export is left alone.
     So a run that was killed is continued by the same call, and ends as if it had not been.
@@ -86,20 +89,23 @@ def restore_bulk(
       dict of counts: `found`, `restored`, `skipped` (done before), `failed`, and others that
       Beam counted (`seconds`, `inferences`, `batches`).
     Raises:
-      InputError: nothing to restore; no such export, task or mask; an output inside the source.
+      InputError: nothing to restore; no such export, task or mask, or a damaged one; an output
+        inside the source, or below a file.
     """
     if batch_size < 1 or shards < 1:
         raise InputError(f"Expected numbers from 1 on. Received: {batch_size}, {shards}.")
     options = _options(flags)
     FileSystems.set_options(options)
     listing, root = inputs.listing_of(source, root)
-    inputs.require_apart(output, root)
+    inputs.require_output(output, root)
     folder = handler.find_version(model)
     about, digest = handler.describe(folder)
+    image_size = inputs.image_size_of(about, task, folder)
+    handler.require_whole(folder, task)
     mask, masks = inputs.masks_of(known, task)
     work = Work(
         task=task,
-        image_size=inputs.image_size_of(about, task, folder),
+        image_size=image_size,
         face_crop=about["prior"]["crop"],
         crop=crop,
         root=root,
@@ -113,7 +119,7 @@ def restore_bulk(
     restoring = handler.SavedModelHandler(folder, task, batch_size)
     build(pipeline | "List" >> listing, work, restoring, shards)
     began = time.monotonic()
-    with _progress(say, began):
+    with _progress(say, began), _interruptible():
         result = pipeline.run()
         state = result.wait_until_finish()
     if state not in (None, "DONE"):
@@ -144,9 +150,9 @@ def build(paths, work, restoring, shards=1):
     report = (prepared[DONE], written.main) | "Report" >> beam.Flatten()
     steps = (named, single, prepared, written)
     failed = tuple(step[FAILED] for step in steps) | "Failures" >> beam.Flatten()
-    for name, rows in (("report", report), ("failed", failed)):
+    for name, rows, kept in (("report", report, Kept(work.output)), ("failed", failed, None)):
         path = storage.join(work.output, f"{name}.jsonl")
-        _ = rows | f"Write {name}" >> WriteLines(path, shards)
+        _ = rows | f"Write {name}" >> WriteLines(path, shards, kept)
     return report, failed
 
 
@@ -200,6 +206,25 @@ def _progress(say, began, seconds=10.0):
     finally:
         ended.set()
         thread.join()
+
+
+@contextlib.contextmanager
+def _interruptible():
+    """Raises KeyboardInterrupt where Beam logs one and makes a RuntimeError of it."""
+    logger = logging.getLogger("apache_beam.runners.common")
+    logger.addFilter(_is_no_interrupt)
+    try:
+        yield
+    except RuntimeError as error:
+        if KeyboardInterrupt.__name__ not in str(error):
+            raise
+        raise KeyboardInterrupt from None
+    finally:
+        logger.removeFilter(_is_no_interrupt)
+
+
+def _is_no_interrupt(record):
+    return KeyboardInterrupt.__name__ not in record.getMessage()
 
 
 def _counts(result):

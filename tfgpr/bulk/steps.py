@@ -1,6 +1,7 @@
 """The steps of the pipeline: what is to be done, what is done already, what failed."""
 
 import collections
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -215,18 +216,32 @@ class Write(beam.DoFn):
         yield _done(item, loss, self.work)
 
 
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """Whether a line of an earlier report stays: its picture is still in `output` as it says."""
+
+    output: str
+
+    def __call__(self, row):
+        note = storage.read_note(storage.join(self.output, row["picture"]))
+        return bool(note) and all(note.get(name) == row[name] for name in ("task", "loss"))
+
+
 class WriteLines(beam.PTransform):
     """Writes dicts as JSON lines, sorted by file, so that every run writes the same bytes.
 
     Args:
       path: of the file, such as FOLDER/report.jsonl.
       shards: in how many files; from 2 on they are called FOLDER/report-00000-of-00010.jsonl.
+      kept: called with each line that is there already and is of no picture in `dicts`: whether
+        it stays. None: none does.
     """
 
-    def __init__(self, path, shards=1):
+    def __init__(self, path, shards=1, kept=None):
         super().__init__()
         self.path = path
         self.shards = shards
+        self.kept = kept
 
     def expand(self, rows):
         shards = rows.pipeline | "Shards" >> beam.Create(range(self.shards))
@@ -236,20 +251,34 @@ class WriteLines(beam.PTransform):
             (keyed, empty)
             | beam.Flatten()
             | beam.GroupByKey()
-            | "Write" >> beam.Map(_write_shard, self.path, self.shards)
+            | "Write" >> beam.Map(_write_shard, self.path, self.shards, self.kept)
         )
 
 
 def _with_shard(row, shards):
-    number = hashlib.sha256(row["file"].encode("utf-8", "surrogatepass")).digest()
+    name = row.get("picture", row["file"])  # whatever a picture is made from, its line is in one
+    number = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(number[:8], "big") % shards, row
 
 
-def _write_shard(group, path, shards):
+def _write_shard(group, path, shards, kept):
     shard, rows = group
+    rows = [row for row in rows if row is not None]
     if shards > 1:
         stem, _, ending = path.rpartition(".")
         path = f"{stem}-{shard:05d}-of-{shards:05d}.{ending}"
-    lines = sorted(json.dumps(row) for row in rows if row is not None)
+    if kept is not None:
+        made = {row["picture"] for row in rows}
+        rows += [row for row in _old_rows(path) if row["picture"] not in made and kept(row)]
+    lines = sorted(json.dumps(row) for row in rows)
     storage.write(path, "".join(f"{line}\n" for line in lines).encode())
     return path
+
+
+def _old_rows(path):
+    """The lines of a report that an earlier run wrote; none where there is none."""
+    for line in storage.lines(path):
+        with contextlib.suppress(ValueError):
+            row = json.loads(line)
+            if isinstance(row, dict) and {"file", "picture", "task", "loss"} <= row.keys():
+                yield row

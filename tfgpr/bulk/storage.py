@@ -53,6 +53,13 @@ def read(path):
     return content
 
 
+def lines(path):
+    """The lines of a file, as bytes, one at a time; none where it is absent."""
+    if FileSystems.exists(path):
+        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            yield from file
+
+
 def write(path, content):
     """Writes a file so that a reader sees all of it or none.
 
@@ -91,8 +98,13 @@ def first_match(pattern):
 
 
 def everything_below(folder):
-    """A pattern of all files below a folder. Its own wildcards cannot be quoted, only widened."""
-    return join(re.sub(r"[*?\[]", "?", folder), "**")
+    """A pattern of all files below a folder."""
+    return join(quoted(folder), "**")
+
+
+def quoted(path):
+    """A path as a pattern that nothing else matches."""
+    return re.sub(r"[*?\[]", r"[\g<0>]", path)
 
 
 def root_of(pattern):

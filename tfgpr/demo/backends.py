@@ -9,7 +9,6 @@ import numpy as np
 
 from tfgpr import tasks
 from tfgpr.errors import InputError
-from tfgpr.images import FACE_CROP
 from tfgpr.restoration import Restorer
 
 _COMPILED = 16  # searches kept ready; one for each (task, iterations, restarts, seed)
@@ -116,7 +115,6 @@ class Served:
 
     def __init__(self, client):
         self.client = client
-        self.face_crop = FACE_CROP
         served = client.signatures()
         self.tasks = tuple(name for name in tasks.TASKS if name in served)
         if not self.tasks:
@@ -124,6 +122,7 @@ class Served:
                 f"Expected a server of some of {', '.join(tasks.TASKS)}. Received: "
                 f"{', '.join(sorted(served)) or 'none'} at {client.target}."
             )
+        self.face_crop = client.crop()
 
     def image_size(self, task):
         """Side of the restored images in pixels."""

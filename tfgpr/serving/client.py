@@ -9,10 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfgpr.errors import InputError
-from tfgpr.images import as_images
+from tfgpr.images import FACE_CROP, as_images
 from tfgpr.restoration import Restoration
 from tfgpr.serving import apis
-from tfgpr.serving.module import PNG
+from tfgpr.serving.module import CROP, PNG
+from tfgpr.serving.versions import LAST
 
 _MESSAGE_LIMIT = 4 * 2**20 - 2**16  # bytes: gRPC's usual limit, less room for names
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0  # seconds, between retries
@@ -39,7 +40,8 @@ class RestoreClient:
         that double. No other failure is repeated.
       credentials: `grpc.ChannelCredentials`; None: no encryption.
     Raises:
-      InputError: the extra `[serving]` is missing; an address that is none; numbers below 1.
+      InputError: the extra `[serving]` is missing; an address that is none; numbers below 1; a
+        version that is none.
     """
 
     def __init__(
@@ -60,6 +62,8 @@ class RestoreClient:
                 raise InputError(f"Expected {name} from 1 on. Received: {value!r}.")
         if not deadline > 0:
             raise InputError(f"Expected a deadline in seconds, above 0. Received: {deadline!r}.")
+        if version is not None and not 1 <= version <= LAST:
+            raise InputError(f"Expected a version from 1 on, to {LAST}. Received: {version!r}.")
         self.target = target
         self.model = model
         self.version = version
@@ -152,6 +156,16 @@ class RestoreClient:
         """Side of the images that `task` restores, in pixels."""
         return _shape(self._signature(task).outputs["restored"])[0]
 
+    def crop(self):
+        """What to cut from a photograph: `GanPrior.crop` of the prior that is served.
+
+        An export that does not tell, as older ones, is taken for one of aligned CelebA.
+        """
+        if CROP not in self._served():
+            return FACE_CROP
+        answer = self._predict(CROP, {"width": np.ones([1])}, slice(None))
+        return float(answer["side"][0]) or None
+
     def signatures(self):
         """dict from each signature of the served version to its SignatureDef."""
         messages = self._apis.model_metadata
@@ -175,15 +189,19 @@ class RestoreClient:
         if self.version is not None:
             spec.version.value = self.version
 
-    def _signature(self, name):
+    def _served(self):
         if self._known_signatures is None:
             self._known_signatures = self.signatures()
-        if name not in self._known_signatures:
+        return self._known_signatures
+
+    def _signature(self, name):
+        served = self._served()
+        if name not in served:
             raise InputError(
-                f"Expected a task that {self.target} serves: "
-                f"{', '.join(sorted(self._known_signatures))}. Received: {name!r}."
+                f"Expected a task that {self.target} serves: {', '.join(sorted(served))}. "
+                f"Received: {name!r}."
             )
-        return self._known_signatures[name]
+        return served[name]
 
     def _inputs(self, signature, observed, conditions):
         observed = as_images(observed, "observed", low=-np.inf, high=np.inf)

@@ -100,6 +100,7 @@ def _write_warmup(path, prior, tasks, default_task):
                 writer.write(_prediction_log(task.name + modules.PNG, encoded))
             if task.name == default_task:
                 writer.write(_prediction_log(modules.DEFAULT, inputs))
+        writer.write(_prediction_log(modules.CROP, {"width": np.ones([1])}))
 
 
 def _example(name, shape):

@@ -12,6 +12,10 @@ and gives `restored_bytes` and `generated_bytes` the same way; REST sends what i
 `*_bytes` as base64. Eight bits hold 0..1 only: what a noisy observation has beyond is lost. A
 task whose measurements are no pictures has no such signature.
 
+`prior_crop` takes `width` `[batch]` (float64) of photographs and gives `side` `[batch]` of the
+square that the prior's crop cuts from each, 0 for a prior of whole images. So a client knows
+from the server how to cut, and a width of 1 is answered by `GanPrior.crop` exactly.
+
 Each signature is a pure function of its inputs: it holds no variable but the networks'
 weights, and no row of a batch looks at another. Inputs are checked in the graph; a bad one
 fails the request with INVALID_ARGUMENT and a message that names it.
@@ -25,6 +29,7 @@ from tfgpr.restoration import restore
 
 DEFAULT = "serving_default"
 PNG = "_png"
+CROP = "prior_crop"
 _OUTPUTS = {"restored": "images", "generated": "generated", "latent": "latent", "loss": "loss"}
 
 
@@ -53,6 +58,7 @@ def build(prior, tasks, methods, default_task, seed=0):
         }
         signatures[task.name + PNG] = _of_png(function, specs).get_concrete_function(**encoded)
     signatures[DEFAULT] = signatures[default_task]
+    signatures[CROP] = _crop(prior)
     module = tf.Module()
     # By an explicit list: a Session cannot find the variables of a Keras 3 model hung on a
     # tf.Module, and the layers of a Keras 2 model would drag their own functions along.
@@ -82,6 +88,15 @@ def _restoration(prior, task, method, seed, specs):
         return {name: tf.identity(found[key], name) for name, key in _OUTPUTS.items()}
 
     return tf.function(restoration)
+
+
+def _crop(prior):
+    # An input, and the batch first: a server that merges requests takes no other signature.
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float64, "width")])
+    def crop(width):
+        return {"side": tf.multiply(width, prior.crop or 0.0, "side")}
+
+    return crop.get_concrete_function()
 
 
 def _checked(task, inputs, specs):

@@ -9,9 +9,11 @@ import tempfile
 import time
 
 from tfgpr.errors import InputError
+from tfgpr.files import require_free
 
 _PARTIAL = ".writing-"  # no number, so no server takes it for a version
 _ABANDONED = 24 * 3600.0  # seconds
+LAST = 2**63 - 1  # TF Serving's versions are int64
 
 
 def versions(base):
@@ -19,8 +21,13 @@ def versions(base):
     base = pathlib.Path(base)
     if not base.is_dir():
         return []
-    names = [each.name for each in base.iterdir() if each.is_dir()]
-    return sorted(int(name) for name in names if re.fullmatch("[1-9][0-9]*", name))
+    return sorted(number for number in _taken(base) if (base / str(number)).is_dir())
+
+
+def _taken(base):
+    """The numbers that are names in folder `base`, of files too."""
+    names = (each.name for each in base.iterdir())
+    return [int(name) for name in names if re.fullmatch("[1-9][0-9]*", name)]
 
 
 @contextlib.contextmanager
@@ -37,14 +44,13 @@ def new_version(base, version=None):
       `(folder, made)`: the folder to fill, and a list that holds the path of the finished
       version after the block.
     Raises:
-      InputError: the version exists, or is no version number; `base` is a file.
+      InputError: the version exists, or is no version number; `base` is a file, or below one.
     """
     base = pathlib.Path(base)
-    if base.exists() and not base.is_dir():
-        raise InputError(f"Expected a folder for the versions. Received: {base}, which is a file.")
-    if version is not None and version < 1:
-        raise InputError(f"Expected a version from 1 on. Received: {version}.")
-    if version in versions(base):
+    require_free(base, overwrite=True)
+    if version is not None and not 1 <= version <= LAST:
+        raise InputError(f"Expected a version from 1 on, to {LAST}. Received: {version}.")
+    if base.exists() and version in _taken(base):
         raise InputError(
             f"Expected a free version. Received: {version}, which exists in {base}. A served "
             "version is never changed: leave --version out for the next free one."
@@ -64,7 +70,7 @@ def new_version(base, version=None):
 
 def _rename(partial, base, version):
     while True:
-        path = base / str(version or max(versions(base), default=0) + 1)
+        path = base / str(version or max(_taken(base), default=0) + 1)
         try:
             os.rename(partial, path)  # fails where the folder exists and holds something
         except OSError:
