@@ -148,9 +148,9 @@ def published_search(prior, task, error, count, seed, steps):
 
 
 @pytest.mark.parametrize("make", [tasks.inpainting, tasks.super_resolution])
-def test_the_papers_search_is_the_one_written_out(make, tiny_prior):
+def test_the_papers_search_is_the_one_written_out(make, complete_prior):
     task = make()
-    observed, given = observe(task, tiny_prior.sample(2, seed=8))
+    observed, given = observe(task, complete_prior.sample(2, seed=8))
     rows, weights = np.eye(32, dtype=np.float32), 1.0
     if given:
         known = given["known"]
@@ -164,17 +164,17 @@ def test_the_papers_search_is_the_one_written_out(make, tiny_prior):
         measured = tf.einsum("hi,bijc,wj->bhwc", rows, x, rows)
         return tf.reduce_sum(weights * tf.abs(observed - measured), axis=[1, 2, 3])
 
-    losses, path = published_search(tiny_prior, task, error, count=2, seed=3, steps=7)
+    losses, path = published_search(complete_prior, task, error, count=2, seed=3, steps=7)
     assert np.abs(path[-1] - path[0]).max() > 1e-3
     assert (np.abs(path[-1]) < 1).mean() > 0.5, "not all are held by the box"
-    restorer = tfgpr.Restorer(tiny_prior, task, task.paper.with_iterations(7), seed=3)
+    restorer = tfgpr.Restorer(complete_prior, task, task.paper.with_iterations(7), seed=3)
     result = restorer.restore(observed, **given)
     np.testing.assert_allclose(result.trace, losses, rtol=1e-3)
     np.testing.assert_allclose(restorer.z, path[-1], atol=2e-3)
     best = path[losses.argmin(axis=0), range(2)]
     np.testing.assert_allclose(result.latent, best, atol=2e-3)
     answer = task.consistency(result.generated, observed, **given)
-    np.testing.assert_allclose(result.images, answer, atol=1e-5)  # no nu
+    np.testing.assert_allclose(result.images, answer, atol=1e-5)  # without nu
 
 
 @pytest.mark.parametrize("make", ALL_TASKS)
