@@ -4,6 +4,7 @@ No file from outside the repository is read.
 """
 
 import contextlib
+import copy
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -54,6 +55,15 @@ def make_tiny_prior(latent_dim=6):
 @pytest.fixture(scope="session")
 def tiny_prior():
     return make_tiny_prior()
+
+
+@pytest.fixture(scope="session")
+def pale_prior(tiny_prior):
+    """The tiny prior with all that it draws in [0.3, 0.7]: answers near that are not clipped."""
+    prior = copy.copy(tiny_prior)
+    prior.generate = lambda z: 0.3 + 0.4 * tiny_prior.generate(z)
+    prior.folded = lambda: prior
+    return prior
 
 
 @pytest.fixture(scope="session")

@@ -19,15 +19,15 @@ class RowMeans(operators.Operator):
         return tf.reduce_mean(images, axis=[2, 3])
 
 
-def test_measurements_need_not_be_images(tiny_prior):
-    clean = tiny_prior.sample(3, seed=1).numpy()
+def test_measurements_need_not_be_images(pale_prior):
+    clean = pale_prior.sample(3, seed=1).numpy()
     task = tfgpr.tasks.custom("row_means", RowMeans())
     assert task.measured_shape((32, 32, 3)) == (32,)
     method = task.default.with_iterations(3)
-    restorer = tfgpr.Restorer(tiny_prior, task, method)
+    restorer = tfgpr.Restorer(pale_prior, task, method)
     result = restorer.restore(clean.mean(axis=(2, 3)))
-    inside = (result.images > 0).all() and (result.images < 1).all()
-    assert not inside or np.allclose(result.images.mean(axis=(2, 3)), result.observed, atol=1e-4)
+    assert 0 < result.images.min() < result.images.max() < 1
+    np.testing.assert_allclose(result.images.mean(axis=(2, 3)), result.observed, atol=1e-4)
     alone = restorer.restore(clean[1].mean(axis=(1, 2)))
     np.testing.assert_allclose(alone.images, result.images[1:2], atol=1e-4)
     picture = np.asarray(result.plot(originals=clean))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from test_scripts import run_script
 
-from tfgpr import baselines, health, images, judge, pages, perceptual, two_sample
+from tfgpr import baselines, health, images, judge, latent, pages, perceptual, two_sample
 from tfgpr.errors import InputError
-from tfgpr.prior import load_prior
+from tfgpr.prior import GanPrior, load_prior
 
 
 def test_auc_is_the_share_of_pairs(rng):
@@ -95,6 +95,19 @@ def test_interpolations_begin_and_end_at_draws(tiny_prior):
     for column, side in ((0, 0), (2, 1)):
         ends = tiny_prior.generate(tiny_prior.latent.sample(2, (5, side)))
         np.testing.assert_allclose(rows[:, column], ends, atol=1e-5)
+    ends = [tiny_prior.latent.sample(2, (5, side)) for side in (0, 1)]
+    middle = tiny_prior.generate((ends[0] + ends[1]) / 2)
+    np.testing.assert_allclose(rows[:, 1], middle, atol=1e-5)
+
+
+def test_interpolations_of_a_gaussian_z_go_along_arcs(tiny_prior):
+    law = latent.Gaussian(6)
+    prior = GanPrior(tiny_prior.generator, tiny_prior.discriminator, law)
+    rows = judge.interpolations(prior, rows=2, columns=4, seed=5).reshape(2, 4, 32, 32, 3)
+    begin, end = law.sample(2, (5, 0)), law.sample(2, (5, 1))
+    half, root = 0.5, 0.75**0.5  # cosine and sine of 60 degrees
+    for column, (a, b) in enumerate([(1, 0), (root, half), (half, root), (0, 1)]):
+        np.testing.assert_allclose(rows[:, column], prior.generate(a * begin + b * end), atol=1e-5)
 
 
 def test_a_histogram_draws_shares_and_escapes():

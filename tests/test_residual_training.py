@@ -1,5 +1,8 @@
 """scripts/train_residual.py, and the critic that it may train nu beside."""
 
+import csv
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +11,7 @@ from conftest import make_tiny_prior
 from test_gan import slope_along, softplus
 from test_scripts import run_script
 
-from tfgpr import latent, residual, residual_examples, residual_training, tasks
+from tfgpr import initialization, latent, residual, residual_examples, residual_training, tasks
 from tfgpr.images import write_png
 from tfgpr.prior import GanPrior, load_prior
 from tfgpr.restoration import Restorer
@@ -71,9 +74,68 @@ def test_the_critic_and_the_network_descend_the_written_losses(trained, batch):
     assert predicted == pytest.approx(difference, rel=2e-2)
 
 
+class Planted:
+    """Stands in for `Examples`: noise, of which a share is missing; always the same."""
+
+    def __init__(self):
+        self.asked = []
+
+    def batch(self, index):
+        index = tf.numpy_function(self.note, [index], tf.int32)
+        noise = [tf.random.stateless_uniform([80, 16, 16, 3], (i, 0), -0.5, 0.5) for i in range(3)]
+        return tuple(noise), 0.1 * noise[0] - 0.2
+
+    def note(self, index):
+        self.asked.append(int(index))
+        return np.int32(index)
+
+
+def fitted(folder, epochs=3, examples=None, **settings):
+    """The weights that `fit` ends with, from the same beginning each time."""
+    keras.utils.set_random_seed(6)
+    network = residual.residual_network(16, [4])
+    examples = examples or Planted()
+    residual_training.fit(network, examples, Planted(), folder, epochs, 2, **settings)
+    return network.get_weights()
+
+
+def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path, monkeypatch):
+    expected = fitted(tmp_path / "at once", realism=0.5)
+
+    class Interrupted(residual_training._Report):
+        epoch = 0
+
+        def on_epoch_begin(self, epoch, logs=None):
+            self.epoch = epoch
+
+        def on_train_batch_end(self, batch, logs=None):
+            if self.epoch == 1:  # the second; a step of it is lost
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(residual_training, "_Report", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fitted(tmp_path / "run", realism=0.5)
+    found = fitted(tmp_path / "run", realism=0.5)
+    for a, b in zip(found, expected):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    with open(tmp_path / "run" / "log.csv") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1", "2"]
+
+
+def test_a_seed_says_which_examples_are_seen(tmp_path):
+    examples = Planted()
+    fitted(tmp_path, epochs=1, examples=examples, seed=70)
+    assert examples.asked[:2] == [70, 71]
+
+
 @pytest.fixture
 def arguments(tiny_prior, tmp_path, monkeypatch):
     monkeypatch.setattr(residual_examples, "CHUNK", 16)
+    monkeypatch.setattr(residual, "CHANNELS", (4, 8))
+    monkeypatch.setattr(initialization, "_CHANNELS", 4)
+    report = functools.partial(residual_training._Report, batches=1)
+    monkeypatch.setattr(residual_training, "_Report", report)
     for i, face in enumerate(tiny_prior.sample(48, seed=4).numpy()):
         write_png(tmp_path / "faces" / f"{i:02d}.png", face)
     tiny_prior.save(tmp_path / "prior")
@@ -81,11 +143,12 @@ def arguments(tiny_prior, tmp_path, monkeypatch):
         "scripts/train_residual.py", f"--data_dir={tmp_path / 'faces'}",
         f"--model_dir={tmp_path / 'prior'}", f"--work_dir={tmp_path / 'work'}",
         f"--output={tmp_path / 'complete'}", "--encoder_epochs=1", "--epochs=1",
-        "--steps_per_epoch=2", "--realism=0.1",
+        "--steps_per_epoch=2",
     ]  # fmt: skip
 
 
 def test_the_script_gives_a_prior_a_start_and_nu(arguments, tmp_path, capsys):
+    arguments.append("--realism=0.1")
     assert run_script(*arguments) == 0
     complete, bare = (load_prior(tmp_path / name, "float32") for name in ("complete", "prior"))
     assert bare.encoder is None

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgpr import corruptions, objective, operators, optimizers
+from tfgpr import corruptions, latent, objective, operators, optimizers
 from tfgpr.errors import InputError
+from tfgpr.prior import GanPrior
 
 
 def test_adam_equals_keras(rng):
@@ -88,14 +89,31 @@ def test_realism_is_log_one_minus_d_minus_log_d(tiny_prior):
     np.testing.assert_allclose(term(None, images), expected, rtol=1e-4)
 
 
-def test_the_objective_adds_lambda_times_realism_and_latent(tiny_prior, rng):
+@pytest.mark.parametrize("p", [1, 2])
+def test_the_data_term_is_weighed_around_the_hole(rng, p):
+    images, observed = rng.random((2, 2, 8, 8, 3), np.float32)
+    known = (rng.random((2, 8, 8, 1)) < 0.6).astype(np.float32)
+    term = objective.DataFidelity(operators.Inpainting(), p, importance_window=3)
+    expected = np.zeros(2)
+    for b, r, c in zip(*known[..., 0].nonzero()):
+        window = known[b, max(r - 1, 0) : r + 2, max(c - 1, 0) : c + 2]
+        distance = np.abs(images[b, r, c] - observed[b, r, c]) ** p
+        expected[b] += (1 - window).mean() * distance.sum()
+    np.testing.assert_allclose(term(None, images, observed, known=known), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("law", [latent.Uniform(6), latent.Gaussian(6)], ids=lambda law: law.name)
+def test_the_objective_adds_lambda_times_realism_and_latent(tiny_prior, rng, law):
+    prior = GanPrior(tiny_prior.generator, tiny_prior.discriminator, law)
     z = rng.uniform(-1, 1, (3, 6)).astype(np.float32)
     observed = rng.random((3, 32, 32, 3), np.float32)
     data = objective.DataFidelity(operators.Identity())
-    without = objective.Objective.of_prior(tiny_prior, data, 0.0)(z, observed).numpy()
-    with_prior = objective.Objective.of_prior(tiny_prior, data, 2.5)(z, observed).numpy()
-    logits = tiny_prior.logits(tiny_prior.generate(z)).numpy()
-    np.testing.assert_allclose(with_prior - without, -2.5 * logits, atol=1e-3)
+    without = objective.Objective.of_prior(prior, data, 0.0)(z, observed).numpy()
+    with_prior = objective.Objective.of_prior(prior, data, 2.5)(z, observed).numpy()
+    expected = -prior.logits(prior.generate(z)).numpy()
+    if law.name == "gaussian":
+        expected += 0.5 * (z**2 + np.log(2 * np.pi)).sum(axis=1)
+    np.testing.assert_allclose(with_prior - without, 2.5 * expected, atol=1e-3)
 
 
 def test_data_fidelity_names_bad_arguments():

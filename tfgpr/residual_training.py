@@ -52,12 +52,13 @@ class _Report(keras.callbacks.Callback):
             logs.update(self.psnr)
 
 
-def fit_encoder(prior, examples, held_out, folder, epochs=30, steps_per_epoch=100):
+def fit_encoder(prior, examples, held_out, folder, epochs=30, steps_per_epoch=100, seed=None):
     """Trains a prior's `Encoder`, the one of clean images that it was trained with or a new one.
 
     Args:
       prior: a `GanPrior` with DCGAN networks, which stay as they are; it is given the encoder.
-      examples, held_out, folder, epochs, steps_per_epoch: of `fit`; `Examples` without latents.
+      examples, held_out, folder, epochs, steps_per_epoch, seed: of `fit`; `Examples` without
+        latents.
     Returns:
       dict from task to the mean PSNR in dB of G(z) on `held_out`, z being the encoder's.
     """
@@ -68,7 +69,8 @@ def fit_encoder(prior, examples, held_out, folder, epochs=30, steps_per_epoch=10
     stacked = keras.layers.Concatenate(dtype="float32")([2.0 * inputs[0], inputs[1]])
     drawn = prior.generator(encoder.network(stacked), training=False)
     correction = keras.layers.Activation("linear", dtype="float32")(0.5 * drawn - inputs[0])
-    psnr = fit(keras.Model(inputs, correction), examples, held_out, folder, epochs, steps_per_epoch)
+    network, lengths = keras.Model(inputs, correction), (epochs, steps_per_epoch)
+    psnr = fit(network, examples, held_out, folder, *lengths, seed=seed)
     prior.generator.trainable = trainable
     steps = epochs * steps_per_epoch
     encoder.training = {"images": len(examples.images), "steps": steps, "held_out_psnr": psnr}
@@ -101,6 +103,11 @@ class Sharpened(keras.Model):
         self.critic_optimizer.build(self.critic.trainable_variables)
         self.trackers = [keras.metrics.Mean(name) for name in ("loss", "critic_loss")]
         self.built = True
+
+    def compile(self, optimizer, **settings):
+        super().compile(optimizer, **settings)
+        # Else Keras builds it for the critic too before it restores: what was stored fits no more.
+        self.optimizer.build(self.network.trainable_variables)
 
     @property
     def metrics(self):
@@ -162,6 +169,7 @@ def fit(
     steps_per_epoch=100,
     learning_rate=1e-3,
     realism=0.0,
+    seed=None,
 ):
     """Trains `network`; interrupted, it goes on from its last epoch when called again.
 
@@ -172,6 +180,8 @@ def fit(
       epochs, steps_per_epoch: how long.
       learning_rate: of Adam; it falls to zero along a cosine.
       realism: above 0: `Sharpened`, with this weight.
+      seed: which examples, a whole number from 0; None: others at each call, so that a training
+        that goes on does not see the old ones again.
     Returns:
       dict from task to the mean PSNR in dB on `held_out` at the end.
     Raises:
@@ -183,7 +193,7 @@ def fit(
     trained = Sharpened(network, realism) if realism else network
     trained.compile(keras.optimizers.Adam(rate, clipnorm=1.0), loss=log_error)
     report = _Report(network, held_out)
-    begin = np.random.SeedSequence().entropy % 2**30  # resumed: other examples, not the old ones
+    begin = np.random.SeedSequence(seed).entropy % 2**30
     dataset = tf.data.Dataset.range(begin, 2**31 - 1)
     dataset = dataset.map(lambda index: examples.batch(tf.cast(index, tf.int32)))
     trained.fit(
