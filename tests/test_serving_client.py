@@ -241,7 +241,7 @@ def test_an_output_that_cannot_be_is_found_out_before_anything_is_restored(
     assert "is a file" in capsys.readouterr().err
     monkeypatch.setattr("tfgpr.files.tempfile.mkdtemp", refuse)
     assert run_script("export/restore_client.py", *flags, f"--output={tmp_path / 'out'}") == 2
-    assert "Cannot write" in capsys.readouterr().err
+    assert "Cannot read or write" in capsys.readouterr().err
 
 
 def test_a_missing_extra_is_named(monkeypatch):
