@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import runpy
 
 import numpy as np
 import pytest
-from test_scripts import run_script
+from conftest import own_flags
+from test_scripts import ROOT, run_script
 
-from tfgpr import images, tasks
+from tfgpr import images, initialization, metrics, tasks
 from tfgpr.prior import load_prior
 from tfgpr.restoration import Restorer
 
@@ -39,11 +41,59 @@ def test_the_rows_asked_for_are_measured(arguments, tmp_path):
     for label, residual in (("default", True), ("without nu", False)):
         method = dataclasses.replace(task.default, residual=residual)
         restorer = Restorer(prior, task, method)
-        errors = [
-            ((restorer.restore(y).images[0] - x) ** 2).mean() for x, y in zip(clean, observed)
-        ]
-        expected = np.mean([-10 * np.log10(error) for error in errors])
-        assert found["denoising"][label]["psnr"] == pytest.approx(expected, abs=0.01)
+        restored = np.concatenate([restorer.restore(y).images for y in observed])
+        errors = ((restored - clean) ** 2).mean(axis=(1, 2, 3))
+        row = found["denoising"][label]
+        assert row["psnr"] == pytest.approx(np.mean(-10 * np.log10(errors)), abs=0.01)
+        assert row["ssim"] == pytest.approx(np.mean(metrics.ssim(restored, clean)), abs=1e-3)
+
+
+@pytest.fixture
+def script():
+    with own_flags():
+        yield runpy.run_path(str(ROOT / "scripts" / "ablate.py"), run_name="ablate")
+
+
+@pytest.mark.parametrize("name", ["inpainting", "denoising"])
+def test_rows_change_what_their_names_say(name, script):
+    default = tasks.TASKS[name]().default
+    assert (default.iterations, default.optimizer.decay_steps) == (10, 10)
+
+    def lasting(steps):
+        adam = dataclasses.replace(default.optimizer, decay_steps=steps)
+        return {"iterations": steps, "optimizer": adam, "unaided": None}
+
+    screened = {"initialization": initialization.Screened()}
+    changes = {
+        "without nu": {"residual": False},
+        "screened start": screened,
+        "the start alone": lasting(1),
+        "80 steps": lasting(80),
+        "screened, 80 steps": {**lasting(80), **screened},
+        "nu without G": {**lasting(1), "weight": 0.0},
+        "nu not learned": {"grain": 0.0},
+    }
+    # A row that would be the default's is left out.
+    changes |= {"lambda 0": {"weight": 0.0}} if default.weight else {"lambda 30": {"weight": 30.0}}
+    changes |= {"no grain": {"grain": 0.0}} if default.grain else {}
+    expected = {label: dataclasses.replace(default, **each) for label, each in changes.items()}
+    assert script["variants"](default) == {"default": default, **expected}
+
+
+def test_nu_without_g_stands_beside_the_mean_of_draws(script, tiny_prior):
+    blind = script["with_mean_drawing"](tiny_prior, draws=70)  # in two batches
+    mean = tiny_prior.generate(tiny_prior.latent.sample(70, (0, 0))).numpy().mean(axis=0)
+    for prior in (blind, blind.folded()):
+        drawn = prior.generate(tiny_prior.latent.sample(3, (5, 5)))
+        np.testing.assert_allclose(drawn, np.stack([mean] * 3), atol=1e-5)
+    assert script["PRIORS"]["nu without G"] is script["with_mean_drawing"]
+
+
+def test_what_is_not_learned_leaves_the_prior_as_it_was(script, complete_prior):
+    changed = script["PRIORS"]["nu not learned"](complete_prior)
+    assert changed.residual is None
+    assert complete_prior.residual is not None
+    assert changed.encoder is complete_prior.encoder
 
 
 def test_a_row_that_there_is_not_is_named_with_those_there_are(arguments, tmp_path, capsys):

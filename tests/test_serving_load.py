@@ -1,11 +1,30 @@
 """The load run counts what it did, and stays within its bounds."""
 
+import pathlib
+import runpy
 import threading
 import time
+import types
 
+import numpy as np
 import pytest
+from absl import flags
+from conftest import own_flags
 
+from tfgpr import tasks
+from tfgpr.errors import InputError
 from tfgpr.serving import load
+
+SCRIPT = pathlib.Path(__file__).parent.parent / "export" / "load_test.py"
+
+
+@pytest.fixture
+def script():
+    """The functions of export/load_test.py, its flags as they are by default."""
+    with own_flags():
+        module = runpy.run_path(str(SCRIPT), run_name="load_test")
+        flags.FLAGS(["load_test", "--model_base_path=none"])
+        yield module
 
 
 def test_as_many_clients_as_asked_for_work_at_a_time():
@@ -31,3 +50,48 @@ def test_a_failure_ends_the_run():
     with pytest.raises(ValueError, match="gone"):
         load.measure(fail, clients=3, batch=1, seconds=60, requests=100)
     assert len(calls) <= 3
+
+
+def test_the_figures_are_those_of_a_planted_clock(script, monkeypatch, capsys):
+    now, takes = 0.0, [50.0, 1.0, 4.0, 2.0, 9.0]  # the first is not counted
+
+    def restore():
+        nonlocal now
+        now += takes.pop(0)
+
+    monkeypatch.setattr(load, "time", types.SimpleNamespace(monotonic=lambda: now))
+    flags.FLAGS.seconds = 6.0
+    row = script["measure"]("process", restore, clients=1, batch=5)
+    assert takes == [9.0], "no request starts after 6 s"
+    about = {"where": "process", "clients": 1, "batch": 5, "requests": 3}
+    rates = {"requests_per_second": 3 / 7, "images_per_second": 15 / 7}
+    assert row == pytest.approx({**about, **rates, "p50": 2.0, "p95": 3.8, "p99": 3.96})
+    assert "0.43      2.14   2.000   3.800   3.960" in capsys.readouterr().out
+
+
+def test_only_servers_on_this_machine_are_loaded(script):
+    for target in (None, "localhost:8500", "127.0.0.1:8500", "127.9.8.7:80", "[::1]:8500"):
+        flags.FLAGS.target = target
+        script["require_loopback"]()
+    for host in ("192.168.0.7", "0.0.0.0", "[2001:db8::1]", "localhost.example.com", "127.com"):
+        flags.FLAGS.target = f"{host}:8500"
+        with pytest.raises(InputError, match="on this machine"):
+            script["require_loopback"]()
+
+
+def test_the_numbers_of_clients_are_whole_and_few(script):
+    assert script["numbers"]("clients") == [1, 4, 16]
+    for given in ([], ["0"], ["65"], ["2", "x"], ["1.5"], ["-1"]):
+        flags.FLAGS.clients = given
+        with pytest.raises(InputError, match="--clients as numbers from 1 to 64"):
+            script["numbers"]("clients")
+
+
+def test_a_load_run_observes_as_many_pictures_as_asked_for(script):
+    pictures = np.random.default_rng(0).random((3, 32, 32, 3), np.float32)
+    inputs = script["observe"](tasks.inpainting(), 32, 3)
+    known = np.ones((3, 32, 32, 1), np.float32)
+    known[:, 8:24, 8:24] = 0
+    np.testing.assert_array_equal(inputs["known"], known)
+    np.testing.assert_array_equal(inputs["observed"], known * pictures)
+    assert list(script["observe"](tasks.denoising(), 32, 2)) == ["observed"]
