@@ -301,7 +301,7 @@ def test_training_beats_its_evidence_on_every_task(tiny_prior, searched, tmp_pat
         examples,
         tmp_path / "run",
         epochs=2,
-        steps_per_epoch=30,
+        steps_per_epoch=60,
         learning_rate=1e-2,
         seed=0,
     )
