@@ -62,7 +62,8 @@ def search_latents(prior, images, folder, first=0, every=1):
     restorers = {}
     for name in _KINDS:
         task = tasks.TASKS[name]()
-        restorers[name] = Restorer(prior, task, dataclasses.replace(task.default, weight=0.0))
+        search = dataclasses.replace(task.default, weight=0.0, residual=False)
+        restorers[name] = Restorer(prior, task, search)
     starts = range(0, len(images), CHUNK * every)
     bar = keras.utils.Progbar(len(starts), unit_name="file", verbose=2 - sys.stdout.isatty())
     found = {name: ([], []) for name in _KINDS}
