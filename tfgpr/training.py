@@ -245,6 +245,9 @@ def train(
     except KeyboardInterrupt:
         interrupted = True
         print(f"\nInterrupted at step {int(gan.steps.numpy())}; saving. --resume continues here.")
+    except ValueError as error:
+        if "Empty logs" not in str(error):  # what Keras 2 says where there was no batch
+            raise
     if not interrupted and int(gan.steps.numpy()) < total:
         raise InputError(
             f"Expected images for {total} steps. Received: a dataset that ended after "
