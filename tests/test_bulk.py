@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import PIL.Image
@@ -22,7 +21,7 @@ from tfgpr.serving import export_savedmodel
 
 pytest.importorskip("apache_beam", reason="the extra [beam] is not installed")
 
-from tfgpr.bulk import handler, pipeline, steps, storage
+from tfgpr.bulk import handler, steps
 
 ROOT = pathlib.Path(__file__).parent.parent
 ITERATIONS, BATCH = 3, 4
@@ -314,52 +313,6 @@ def test_the_report_keeps_the_lines_of_earlier_runs(photos, first, models, tmp_p
     assert found() == expected
 
 
-def test_the_highest_version_or_the_one_named(models, tmp_path):
-    for name in ("2", "10", "x11", ".writing-3"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "saved_model.pb").touch()
-    (tmp_path / "12").mkdir()
-    assert handler.find_version(str(tmp_path)) == str(tmp_path / "10")
-    assert handler.find_version(f"{tmp_path}/2/") == str(tmp_path / "2")
-
-
-def test_wildcards_in_the_name_of_a_model_are_no_wildcards(tmp_path):
-    for name in ("br[1]", "br1", "all*", "all-of-them"):
-        path = tmp_path / name / "3" / "saved_model.pb"
-        write_all(tmp_path, {f"{name}/3/saved_model.pb": b""})
-        assert handler.find_version(str(tmp_path / name)) == str(path.parent)
-    assert storage.first_match(storage.everything_below(str(tmp_path / "br[1]")))
-    assert not storage.first_match(storage.everything_below(str(tmp_path / "br[3]")))
-
-
-def damaged(models, folder, name, change):
-    """A copy of the export in which `change` was made to the content of one file."""
-    shutil.copytree(pathlib.Path(models) / "1", folder)
-    (folder / name).write_bytes(change((folder / name).read_bytes()))
-    return str(folder)
-
-
-@pytest.mark.parametrize(
-    ("name", "change", "message"),
-    [
-        ("saved_model.pb", lambda content: content[:-100], "a whole export"),
-        ("saved_model.pb", lambda content: b"", "no signature super_resolution"),
-        ("variables/variables.data-00000-of-00001", lambda content: content[:-9], "whole export"),
-        ("variables/variables.index", lambda content: content[:-9], "a whole export"),
-        ("metadata.json", lambda content: b"[]", "none of ours"),
-        ("metadata.json", lambda content: b'{"tasks": {}, "prior": 1}', "none of ours"),
-        ("metadata.json", lambda content: b"{", "none of ours"),
-    ],
-)
-def test_a_damaged_export_is_refused_before_anything_runs(
-    photos, models, tmp_path, name, change, message
-):
-    export = damaged(models, tmp_path / "export", name, change)
-    with pytest.raises(tfgpr.InputError, match=message):
-        restore(photos, tmp_path / "out", export)
-    assert not (tmp_path / "out").exists()
-
-
 def test_mistakes_are_named_before_anything_runs(photos, models, tmp_path):
     (tmp_path / "none").mkdir()
     copy = tmp_path / "copy"
@@ -433,40 +386,3 @@ def test_the_script(first, photos, models, tmp_path, capsys):
     assert (tmp_path / "03.png").read_bytes() == (first[1] / "a/03.png").read_bytes()
     assert run_script("scripts/restore_bulk.py", *arguments, "--overwrit") == 2
     assert "--overwrit." in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("path", "root", "name"),
-    [
-        ("photos/a/x.png", "photos", "a/x.png"),
-        ("./photos//a/x.png", "photos/", "a/x.png"),
-        ("x.png", ".", "x.png"),
-        ("/x.png", "/", "x.png"),
-        ("../in/x.png", "../in", "x.png"),
-        ("/data/photos2/x.png", "/data/photos", "data/photos2/x.png"),
-        ("gs://bucket/in/a/x.jpg", "gs://bucket/in", "a/x.jpg"),
-        ("gs://bucket/x.jpg", "", "bucket/x.jpg"),
-        ("a/../../x.png", "", None),
-    ],
-)
-def test_names_below_a_root(path, root, name):
-    if name is None:
-        with pytest.raises(tfgpr.InputError):
-            storage.below(path, root)
-    else:
-        assert storage.below(path, root) == name
-
-
-def test_the_picture_of_a_name():
-    assert [storage.target(name) for name in ("a/x.JPG", "x.png", "x.tif", "x")] == [
-        "a/x.png", "x.png", "x.tif.png", "x.png",
-    ]  # fmt: skip
-
-
-def test_progress_is_told(monkeypatch):
-    said = []
-    with pipeline._progress(said.append, began=0.0, seconds=0.01):
-        steps.TALLY.update(found=5, restored=2, failed=1)
-        while not said:
-            time.sleep(0.001)
-    assert "3 of 5: 2 restored" in said[0]

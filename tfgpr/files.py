@@ -74,8 +74,7 @@ def require_free(path, overwrite=False):
                 )
         folder = path if path.exists() else path.parent
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise InputError(
             f"Expected an output that can be written. Received: {path} "

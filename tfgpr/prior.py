@@ -289,8 +289,9 @@ def _read_description(path):
     try:
         description = json.loads(file.read_text())
         version = description["format"]
-        if version == FORMAT:
-            expected = [description[name] for name in _DESCRIBED][-1]
+        absent = [name for name in _DESCRIBED if name not in description]
+        if version == FORMAT and absent:
+            raise KeyError(*absent)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"Expected a prior's description. Received: {file}, damaged ({error!r})."
@@ -300,7 +301,7 @@ def _read_description(path):
             f"Expected a prior of format {FORMAT}. Received: format {version} in {file}, written "
             f"by tfgpr {description.get('tfgpr')}; install that version, or train again."
         )
-    for name, digest in expected.items():
+    for name, digest in description["sha256"].items():
         if not (path / name).is_file() or _sha256(path / name) != digest:
             raise InputError(
                 f"Expected the whole {name} that {file} names. Received: a missing, half-written "

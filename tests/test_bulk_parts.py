@@ -1,0 +1,106 @@
+"""The parts of a bulk run that need no run: which exports it takes, names, progress."""
+
+import shutil
+import time
+
+import numpy as np
+import pytest
+
+import tfgpr
+from tfgpr import bulk
+from tfgpr.bulk import handler, pipeline, steps, storage
+from tfgpr.images import write_png
+from tfgpr.serving import export_savedmodel
+
+
+def test_the_highest_version_or_the_one_named(tmp_path):
+    for name in ("2", "10", "x11", ".writing-3"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "saved_model.pb").touch()
+    (tmp_path / "12").mkdir()
+    assert handler.find_version(str(tmp_path)) == str(tmp_path / "10")
+    assert handler.find_version(f"{tmp_path}/2/") == str(tmp_path / "2")
+
+
+def test_wildcards_in_the_name_of_a_model_are_no_wildcards(tmp_path):
+    for name in ("br[1]", "br1", "all*", "all-of-them"):
+        path = tmp_path / name / "3" / "saved_model.pb"
+        path.parent.mkdir(parents=True)
+        path.touch()
+        assert handler.find_version(str(tmp_path / name)) == str(path.parent)
+    assert storage.first_match(storage.everything_below(str(tmp_path / "br[1]")))
+    assert not storage.first_match(storage.everything_below(str(tmp_path / "br[3]")))
+
+
+@pytest.fixture(scope="module")
+def export(tiny_prior, tmp_path_factory):
+    task = tfgpr.tasks.super_resolution()
+    base = tmp_path_factory.mktemp("bulk")
+    settings = {"tasks": [task], "default_task": task.name, "iterations": 1}
+    return export_savedmodel(tiny_prior, base, **settings)
+
+
+def damaged(export, folder, name, change):
+    """A copy of an export in which `change` was made to the content of one file."""
+    shutil.copytree(export, folder)
+    (folder / name).write_bytes(change((folder / name).read_bytes()))
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("saved_model.pb", lambda content: content[:-100], "a whole export"),
+        ("saved_model.pb", lambda content: b"", "no signature super_resolution"),
+        ("variables/variables.data-00000-of-00001", lambda content: content[:-9], "whole export"),
+        ("variables/variables.index", lambda content: content[:-9], "a whole export"),
+        ("metadata.json", lambda content: b"[]", "none of ours"),
+        ("metadata.json", lambda content: b'{"tasks": {}, "prior": 1}', "none of ours"),
+        ("metadata.json", lambda content: b"{", "none of ours"),
+    ],
+)
+def test_a_damaged_export_is_refused_before_anything_runs(export, tmp_path, name, change, message):
+    model = damaged(export, tmp_path / "export", name, change)
+    write_png(tmp_path / "photos" / "a.png", np.zeros([8, 8, 3]))
+    with pytest.raises(tfgpr.InputError, match=message):
+        bulk.restore_bulk(
+            str(tmp_path / "photos"), str(tmp_path / "out"), "super_resolution", model
+        )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "root", "name"),
+    [
+        ("photos/a/x.png", "photos", "a/x.png"),
+        ("./photos//a/x.png", "photos/", "a/x.png"),
+        ("x.png", ".", "x.png"),
+        ("/x.png", "/", "x.png"),
+        ("../in/x.png", "../in", "x.png"),
+        ("/data/photos2/x.png", "/data/photos", "data/photos2/x.png"),
+        ("gs://bucket/in/a/x.jpg", "gs://bucket/in", "a/x.jpg"),
+        ("gs://bucket/x.jpg", "", "bucket/x.jpg"),
+        ("a/../../x.png", "", None),
+    ],
+)
+def test_names_below_a_root(path, root, name):
+    if name is None:
+        with pytest.raises(tfgpr.InputError):
+            storage.below(path, root)
+    else:
+        assert storage.below(path, root) == name
+
+
+def test_the_picture_of_a_name():
+    assert [storage.target(name) for name in ("a/x.JPG", "x.png", "x.tif", "x")] == [
+        "a/x.png", "x.png", "x.tif.png", "x.png",
+    ]  # fmt: skip
+
+
+def test_progress_is_told(monkeypatch):
+    said = []
+    with pipeline._progress(said.append, began=0.0, seconds=0.01):
+        steps.TALLY.update(found=5, restored=2, failed=1)
+        while not said:
+            time.sleep(0.001)
+    assert "3 of 5: 2 restored" in said[0]
