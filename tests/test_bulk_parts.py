@@ -8,9 +8,12 @@ import pytest
 
 import tfgpr
 from tfgpr import bulk
-from tfgpr.bulk import handler, pipeline, steps, storage
 from tfgpr.images import write_png
 from tfgpr.serving import export_savedmodel
+
+pytest.importorskip("apache_beam", reason="the extra [beam] is not installed")
+
+from tfgpr.bulk import handler, pipeline, steps, storage
 
 
 def test_the_highest_version_or_the_one_named(tmp_path):
