@@ -317,6 +317,20 @@ def test_a_discriminator_that_has_won_ends_the_run_with_its_last_good_state(tmp_
     training.train(recipe, batches, steps, 1, tmp_path / "run", resume=True, dtype="float32")
 
 
+def test_a_discriminator_that_runs_away_ends_the_run_while_its_losses_are_finite(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(training_run, "CHECK_EVERY", 1)
+    wild = {"r1_gamma": 0.0, "discriminator_learning_rate": 0.3}
+    recipe = training.Recipe(**{**TINY.__dict__, **wild})
+    with pytest.raises(InputError, match=r"run away to \d.*--discriminator_learning_rate"):
+        training.train(
+            recipe, batches, 200, 1, tmp_path / "run", dtype="float32", checkpoint_minutes=0
+        )
+    for value in checkpointed(tmp_path / "run", "discriminator/").values():
+        assert np.isfinite(value).all()
+
+
 def test_log_replaces_a_repeated_epoch_and_takes_new_columns(tmp_path):
     log = training_run.Log(tmp_path / "log.csv")
     log.on_epoch_end(0, {"d_loss": 1.0})

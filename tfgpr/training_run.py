@@ -23,6 +23,7 @@ from tfgpr.training_state import networks, optimizers
 
 CHECK_EVERY = 20  # steps from one look at the losses to the next
 D_WON = 0.05  # D's mean loss below which it tells every image; at equality it is 2 log 2
+D_LOST = 10.0  # D's mean loss above which its logits have run away, finite as they may be
 PATIENCE = 500  # steps for which D may stay below: at the very beginning it often does
 WARM_UP = 5  # steps that trace and fill caches, not counted in the estimate
 JUDGED = ("inversion_psnr", "sliced_wasserstein", "ms_ssim")
@@ -190,6 +191,8 @@ class Run(keras.callbacks.Callback):
             return
         self.looked = (steps, steps * means["d_loss"])
         lately = (self.looked[1] - summed) / (steps - before)
+        if lately > D_LOST:
+            self._fail(f"D's loss has run away to {lately:.3g}, where guessing has 1.39")
         if lately >= D_WON:
             self.low_since = None
         elif self.low_since is None:
@@ -204,8 +207,8 @@ class Run(keras.callbacks.Callback):
         latest = self.manager.latest_checkpoint
         raise InputError(
             f"Training diverged at step {self.step}: {what}. The last good state is "
-            f"{latest or 'the start'}; begin again with a lower --learning_rate or a higher "
-            "--r1_gamma, and with --augment."
+            f"{latest or 'the start'}; begin again with a lower --learning_rate or "
+            "--discriminator_learning_rate or a higher --r1_gamma, and with --augment."
         )
 
     def _estimate(self, seconds):
