@@ -69,13 +69,9 @@ def observe(task, size, count):
     """Observations of random pictures: the work does not depend on what they show."""
     import numpy as np
 
-    from tfgpr.tasks import center_hole
-
     pictures = np.random.default_rng(0).random((count, size, size, 3), np.float32)
-    conditions = {}
-    if "known" in task.operator.conditions:
-        conditions["known"] = np.repeat(center_hole(size), count, axis=0)
-    return {"observed": task.corruption(pictures, **conditions).numpy(), **conditions}
+    observed, conditions = task.observe(pictures)
+    return {"observed": observed, **conditions}
 
 
 def measure(where, restore, clients, batch):

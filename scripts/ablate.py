@@ -80,9 +80,7 @@ def measure(prior, task, method, clean):
     restorer, restored = tfgpr.Restorer(prior, task, method), []
     for first in range(0, len(clean), _BATCH):
         batch = clean[first : first + _BATCH]
-        given = {"known": np.repeat(tfgpr.tasks.center_hole(prior.image_size), len(batch), 0)}
-        given = {name: given[name] for name in task.operator.conditions}
-        observed = task.corruption(batch, first=first, **given).numpy()
+        observed, given = task.observe(batch, first=first)
         restored.append(restorer.restore(observed, **given).images)
     restored = np.concatenate(restored)
     scores = {"psnr": metrics.psnr(restored, clean), "ssim": metrics.ssim(restored, clean)}

@@ -25,9 +25,7 @@ def main(_):
     columns = {}
     for name, make in tfgpr.tasks.TASKS.items():
         task = make()
-        given = {"known": tfgpr.tasks.center_hole(prior.image_size)}
-        given = {key: given[key] for key in task.operator.conditions}
-        observed = task.corruption(tfgpr.example_face(), **given).numpy()
+        observed, given = task.observe(tfgpr.example_face())
         result = tfgpr.Restorer(prior, task).restore(observed, **given)
         enlarge = prior.image_size // observed.shape[1]
         observed = observed.repeat(enlarge, axis=1).repeat(enlarge, axis=2)

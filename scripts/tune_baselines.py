@@ -92,11 +92,8 @@ def main(_):
 
 def _tune(baseline, task, grid, clean):
     """Tries all weights of a grid; prints the best three."""
-    from tfgpr import tasks
-
-    known = tasks.center_hole(64) if task.operator.conditions else None
-    conditions = {} if known is None else {"known": known}
-    observed = task.corruption(clean, seed=0, first=FLAGS.first, **conditions).numpy()
+    observed, conditions = task.observe(clean, first=FLAGS.first)
+    known = conditions["known"][:1] if conditions else None
     found = []
     for values in itertools.product(*grid.values()):
         for weight, value in zip(grid, values):

@@ -43,9 +43,8 @@ def fitted(training):
 
 
 def observe(task, images):
-    known = tasks.center_hole(SIZE) if task.operator.conditions else None
-    conditions = {} if known is None else {"known": known}
-    return task.corruption(images, **conditions).numpy(), known
+    observed, conditions = task.observe(images)
+    return observed, conditions.get("known")
 
 
 @pytest.mark.parametrize("name", BASELINES)

@@ -37,6 +37,20 @@ def test_measurements_need_not_be_images(pale_prior):
             restorer.restore(bad)
 
 
+def test_tasks_observe_with_the_hole_in_the_centre_and_the_noise_of_each_image(rng):
+    clean = rng.random((3, 32, 32, 3), np.float32)
+    observed, conditions = tfgpr.tasks.inpainting().observe(clean)
+    hole = np.s_[:, 8:24, 8:24]
+    assert not observed[hole].any()
+    assert not conditions["known"][hole].any()
+    assert conditions["known"].sum() == 3 * (32**2 - 16**2)
+    np.testing.assert_array_equal(observed[:, :8], clean[:, :8])
+    noisy, conditions = tfgpr.tasks.denoising().observe(clean, seed=5, first=1)
+    assert conditions == {}
+    alone = tfgpr.tasks.denoising().corruption(clean[1:2], seed=5, first=2)
+    np.testing.assert_allclose(noisy[1:2], alone, atol=1e-6)
+
+
 def test_a_mask_before_a_smaller_measurement(tiny_prior):
     clean = tiny_prior.sample(2, seed=1).numpy()
     operator = operators.Compose([operators.Inpainting(), operators.Downsample(2, "box")])

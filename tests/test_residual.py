@@ -83,9 +83,7 @@ def test_quantization_errors_have_the_stated_deviation(rng):
 def test_an_untrained_network_leaves_the_evidence_as_it_is(tiny_prior, rng, name):
     task = tasks.TASKS[name]()
     x = images(rng)
-    given = {"known": np.repeat(tasks.center_hole(32), 3, axis=0)}
-    given = {key: given[key] for key in task.operator.conditions}
-    observed = task.corruption(x, **given).numpy()
+    observed, given = task.observe(x)
     method = task.default.with_iterations(2)
     without = dataclasses.replace(method, residual=False)
     before = tfgpr.Restorer(tiny_prior, task, without).restore(observed, **given)
@@ -325,9 +323,7 @@ def test_the_encoder_learns_where_the_search_should_start(tiny_prior, tmp_path):
     x = images_of(clean[:16])
     for name in ("inpainting", "super_resolution", "denoising"):
         task = tasks.TASKS[name]()
-        given = {"known": tasks.center_hole(32)} if name == "inpainting" else {}
-        observed = task.corruption(x, **given)
-        given = {key: tf.repeat(value, 16, axis=0) for key, value in given.items()}
+        observed, given = task.observe(x)
         data = DataFidelity(task.operator)
 
         def error(start, given=given, observed=observed, data=data):

@@ -18,7 +18,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 import tfgpr
 from tfgpr.serving import RestoreClient, apis, export_savedmodel
 from tfgpr.serving.local_server import LocalServer
-from tfgpr.tasks import TASKS, center_hole
+from tfgpr.tasks import TASKS
 
 OUTPUTS = ("restored", "generated", "latent", "loss")
 
@@ -60,10 +60,7 @@ def client(server):
 def observe(task, count, seed=0):
     """Observations of random images, and their conditions; NumPy arrays."""
     images = np.random.default_rng(seed).random((count, 32, 32, 3), np.float32)
-    conditions = {}
-    if "known" in task.operator.conditions:
-        conditions["known"] = np.repeat(center_hole(32), count, axis=0)
-    observed = task.corruption(images, seed=seed, **conditions).numpy()
+    observed, conditions = task.observe(images, seed)
     return {"observed": observed, **conditions}
 
 

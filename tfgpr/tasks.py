@@ -78,6 +78,20 @@ class Task:
         conditions = {name: tf.ones([1, *image_shape[:2], 1]) for name in self.operator.conditions}
         return tuple(self.operator(tf.zeros([1, *image_shape]), **conditions).shape[1:])
 
+    def observe(self, images, seed=0, first=0):
+        """Observes clean images as the paper's Table 1 does: a mask has its hole in the centre.
+
+        Args:
+          images: `[batch, size, size, 3]` in [0, 1], or uint8.
+          seed, first: of the noise; see `Corruption`.
+        Returns:
+          `(observed, conditions)`, NumPy arrays as `tfgpr.Restorer.restore` takes them.
+        """
+        size, count = np.shape(images)[1], len(images)
+        known = np.repeat(center_hole(size), count, axis=0)
+        conditions = dict.fromkeys(self.operator.conditions, known)
+        return self.corruption(images, seed, first, **conditions).numpy(), conditions
+
     def hide(self, observed, **conditions):
         """y with what was not observed set to zero, so that nobody can read it."""
         if not keeps_mask(self.operator):

@@ -8,7 +8,8 @@ A run's folder:
     checkpoints/              whole training states (two newest)
     samples/                  a grid of the same 64 draws after each epoch
     log.csv, tensorboard/     losses by epoch, judgements by step
-    state.npz                 when it has ended: a small state for --start_from elsewhere
+    state.npz                 when it has ended: a small state for --start_from elsewhere; of a
+                              run that diverged the last good one
 """
 
 import dataclasses
@@ -198,9 +199,10 @@ def train(
       The `GanPrior` that `model_dir` holds then.
     Raises:
       KeyboardInterrupt: interrupted, once a checkpoint and a usable prior are written.
-      InputError: `model_dir` is taken; nothing to resume; another recipe or data there; a
-        batch that the replicas cannot share; a dataset without images; losses or weights that
-        are no longer finite, or a discriminator that has won: the last good checkpoint is kept.
+      InputError: `model_dir` is taken; nothing to resume; another recipe or data there; no
+        epoch left after `start_from`; a batch that the replicas cannot share; a dataset without
+        images; losses or weights that are no longer finite, or a discriminator that has won or
+        run away: the last good checkpoint is kept, and is `state.npz` as well.
     """
     model_dir = pathlib.Path(model_dir)
     keras.utils.set_random_seed(recipe.seed)
@@ -210,6 +212,8 @@ def train(
     checkpoints = str(model_dir / "checkpoints")
     if start_from is not None and not (resume and tf.train.latest_checkpoint(checkpoints)):
         load_state(gan, start_from, dataclasses.asdict(recipe), dataclasses.asdict(Recipe()))
+        if not resume:
+            _require_more(epochs, steps_per_epoch, int(gan.steps.numpy()))
     _claim(model_dir, recipe, provenance or {}, resume)
     averaged = recipe.prior(dtype, about)
     total = steps_per_epoch * epochs
@@ -245,6 +249,11 @@ def train(
     except KeyboardInterrupt:
         interrupted = True
         print(f"\nInterrupted at step {int(gan.steps.numpy())}; saving. --resume continues here.")
+    except InputError:
+        if run.manager.latest_checkpoint:  # what --start_from goes on from, with other rates
+            run.manager.checkpoint.restore(run.manager.latest_checkpoint)
+            save_state(gan, model_dir / "state.npz", dataclasses.asdict(recipe))
+        raise
     except ValueError as error:
         if "Empty logs" not in str(error):  # what Keras 2 says where there was no batch
             raise
@@ -274,6 +283,14 @@ def _build(recipe, dtype, strategy):
     if replicas > 1:
         synchronize_batch_norm(gan.generator)
     return gan
+
+
+def _require_more(epochs, steps_per_epoch, done):
+    if done >= epochs * steps_per_epoch:
+        raise InputError(
+            f"Expected more epochs than the {done} steps of --start_from already make, at "
+            f"{steps_per_epoch} steps each. Received: --epochs={epochs}; it counts those, too."
+        )
 
 
 def _claim(model_dir, recipe, provenance, resume):

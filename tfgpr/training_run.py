@@ -204,11 +204,13 @@ class Run(keras.callbacks.Callback):
             )
 
     def _fail(self, what):
-        latest = self.manager.latest_checkpoint
+        remedy = "Begin again"
+        if self.manager.latest_checkpoint:
+            state = self.model_dir / "state.npz"
+            remedy = f"Go on from the last good state in a new --model_dir (--start_from={state})"
         raise InputError(
-            f"Training diverged at step {self.step}: {what}. The last good state is "
-            f"{latest or 'the start'}; begin again with a lower --learning_rate or "
-            "--discriminator_learning_rate or a higher --r1_gamma, and with --augment."
+            f"Training diverged at step {self.step}: {what}. {remedy} with a lower --learning_rate "
+            "or --discriminator_learning_rate or a higher --r1_gamma, and with --augment."
         )
 
     def _estimate(self, seconds):

@@ -49,6 +49,8 @@ def save_state(gan, path, recipe):
         for index, moment in enumerate(_moments(getattr(gan, name))):
             half = tf.cast(tf.convert_to_tensor(moment), tf.bfloat16)
             arrays[f"{name}/{index:03d}"] = tf.bitcast(half, tf.uint16).numpy()
+        # Another number than the run's steps, where this network began later.
+        arrays[f"iterations/{name}"] = int(getattr(gan, name).iterations.numpy())
     with atomic_path(path) as partial, open(partial, "wb") as file:
         np.savez_compressed(file, **arrays)
 
@@ -97,7 +99,7 @@ def load_state(gan, path, recipe, defaults):
         for moment, value in zip(_moments(optimizer), values):
             moment.assign(tf.cast(tf.bitcast(value, tf.bfloat16), tf.float32))
         if values:
-            optimizer.iterations.assign(steps)
+            optimizer.iterations.assign(int(arrays.get(f"iterations/{name}_optimizer", steps)))
     gan.steps.assign(steps)
 
 

@@ -27,10 +27,7 @@ def main(name, model_dir, dtype):
     prior = tfgpr.load_prior(model_dir, dtype)
     lap("load_prior")
     task = tfgpr.tasks.TASKS[name]()
-    given = {}
-    if "known" in task.operator.conditions:
-        given["known"] = tfgpr.tasks.center_hole(prior.image_size)
-    observed = task.corruption(prior.sample(1), **given).numpy()
+    observed, given = task.observe(prior.sample(1))
     lap("observe")
     restorer = tfgpr.Restorer(prior, task)
     restorer.restore(observed, **given)

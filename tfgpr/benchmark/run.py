@@ -12,7 +12,6 @@ from tfgpr.benchmark import costs, loops, machine, report
 from tfgpr.errors import InputError
 from tfgpr.files import read_json, write_json
 from tfgpr.images import write_png
-from tfgpr.tasks import center_hole
 from tfgpr.version import __version__
 
 SECTIONS = {
@@ -68,11 +67,7 @@ class Setting:
 
     def observe(self, images):
         """`(observed, conditions)` of clean images."""
-        conditions = {}
-        if "known" in self.task.operator.conditions:
-            conditions["known"] = np.repeat(center_hole(images.shape[1]), len(images), axis=0)
-        observed = self.task.corruption(images, seed=self.seed, **conditions).numpy()
-        return observed, conditions
+        return self.task.observe(images, self.seed)
 
     @property
     def single(self):

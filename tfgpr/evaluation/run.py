@@ -18,7 +18,6 @@ from tfgpr.evaluation.protocols import PROTOCOLS
 from tfgpr.evaluation.store import Store
 from tfgpr.files import write_json
 from tfgpr.images import FACE_CROP, to_uint8
-from tfgpr.tasks import center_hole
 from tfgpr.version import __version__
 
 CHUNK = 64  # images restored at once
@@ -170,11 +169,8 @@ class _Run:
 
     def observe(self, task, count=None):
         """y of the first `count` images (None: all), and the mask or None."""
-        known = center_hole(self.faces.image_size) if task.operator.conditions else None
-        conditions = {} if known is None else {"known": known}
-        clean = self.clean[:count]
-        observed = task.corruption(clean, seed=0, first=self.faces.first, **conditions)
-        return observed.numpy(), known
+        observed, conditions = task.observe(self.clean[:count], first=self.faces.first)
+        return observed, conditions["known"][:1] if conditions else None
 
     def cell(self, task, method):
         """(scores, example images, scores per image) of one method at one task."""
