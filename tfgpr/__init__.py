@@ -17,6 +17,7 @@ Where to look next:
     tfgpr.GAN             trains a generator and a discriminator
     tfgpr.GanPrior        what they become: save, load, any pair of Keras models
     tfgpr.images          files, ranges, crops, pictures
+    tfgpr.data            folders of images, and tf.data pipelines of them
     tfgpr.metrics         PSNR and SSIM
     tfgpr.serving         the export for TensorFlow Serving, and its client
 
@@ -24,7 +25,18 @@ Images are float32 `[batch, height, width, channels]` in [0, 1] everywhere. A mi
 what you pass raises `tfgpr.InputError`, which says what was expected and what to do.
 """
 
-from tfgpr import consistency, images, latent, metrics, networks, operators, optimizers, tasks
+from tfgpr import (
+    consistency,
+    data,
+    images,
+    latent,
+    metrics,
+    networks,
+    operators,
+    optimizers,
+    serving,
+    tasks,
+)
 from tfgpr.errors import InputError
 from tfgpr.gan import GAN
 from tfgpr.images import example_face
@@ -44,6 +56,7 @@ __all__ = [
     "Task",
     "__version__",
     "consistency",
+    "data",
     "example_face",
     "images",
     "latent",
@@ -52,5 +65,6 @@ __all__ = [
     "networks",
     "operators",
     "optimizers",
+    "serving",
     "tasks",
 ]
