@@ -252,6 +252,27 @@ def test_the_best_sample_is_the_answer_and_the_spread_is_theirs(tiny_prior):
     np.testing.assert_allclose(pure["samples"], result.samples, atol=1e-3)
 
 
+def test_batches_give_what_one_batch_gives_and_count_on(tiny_prior):
+    task = tasks.inpainting()
+    clean = tiny_prior.sample(5, seed=7)
+    known = np.repeat(center(1.0), 5, axis=0)
+    known[3, :4] = 0  # each image its own mask
+    restorer = tfgpr.Restorer(tiny_prior, task, QUICK)
+    whole = restorer.restore(clean * known, known=known)
+    seen = []
+    parts = restorer.restore(
+        clean * known, lambda *counts: seen.append(counts), batch_size=2, known=known
+    )
+    for name, value in vars(whole).items():
+        np.testing.assert_allclose(getattr(parts, name), value, atol=1e-3, err_msg=name)
+    assert parts.images.shape == (5, 32, 32, 3)
+    total = 3 * QUICK.iterations
+    assert seen[-1] == (total, total)
+    assert [done for done, _ in seen] == sorted({done for done, _ in seen})
+    with pytest.raises(InputError, match="batch_size"):
+        restorer.restore(clean * known, batch_size=0, known=known)
+
+
 def test_z_can_be_read_and_moved_between_steps(tiny_prior):
     task = tasks.denoising()
     planted = tiny_prior.latent.sample(2, (1, 9))

@@ -236,37 +236,7 @@ def _restore_crops(restorer, crops, observed, batch_size, progress):
     conditions = {}
     if observed.known is not None:
         conditions = {"known": np.stack([_known_crop(crop, observed.known) for crop in crops])}
-    starts = range(0, len(crops), batch_size)
-    iterations = restorer.method.iterations
-    parts = []
-    for index, first in enumerate(starts):
-        part = slice(first, first + batch_size)
-
-        def report(done, _, before=index * iterations):
-            progress(before + done, len(starts) * iterations)
-
-        parts.append(
-            restorer.restore(
-                cuts[part].clip(low, high),
-                progress=report if progress else None,
-                **{name: value[part] for name, value in conditions.items()},
-            )
-        )
-    return _join(parts)
-
-
-def _join(parts):
-    if len(parts) == 1:
-        return parts[0]
-    names = [field.name for field in dataclasses.fields(Restoration)]
-    given = {name: [getattr(part, name) for part in parts] for name in names}
-    return Restoration(
-        **{
-            name: np.concatenate(values, axis=1 if name == "trace" else 0)
-            for name, values in given.items()
-            if values[0] is not None
-        }
-    )
+    return restorer.restore(cuts.clip(low, high), progress, batch_size=batch_size, **conditions)
 
 
 def _around_hole(known, window):

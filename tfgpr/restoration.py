@@ -1,11 +1,13 @@
-"""The search: `minimize`, the one loop; `restore`, the whole restoration as a pure function;
-`Restorer`, the same for Python, with z in a `tf.Variable`; `Restoration`, the result.
+"""The search: `minimize`, of any objective; `restore`, the whole restoration as a pure function;
+`Restorer`, the same for Python, with z in a `tf.Variable`; `Restoration`, the result. The one loop
+of them all is `tfgpr.search.advance`.
 """
 
 import dataclasses
 import functools
 from typing import Any
 
+import numpy as np
 import PIL.Image
 import tensorflow as tf
 
@@ -33,9 +35,8 @@ def minimize(objective, z0, optimizer, steps, project=tf.identity):
       (the loss at each iterate, `[steps + 1, rows]`).
     """
     search, trace = advance(objective, begin(z0, optimizer), optimizer, steps, project)
-    z, loss = finish(objective, search)
-    last = objective(search.z)
-    return Restoration(latent=z, loss=loss, trace=tf.concat([trace, last[None]], axis=0))
+    z, loss, trace = finish(objective, search, trace)
+    return Restoration(latent=z, loss=loss, trace=trace)
 
 
 @dataclasses.dataclass
@@ -63,6 +64,18 @@ class Restoration:
     observed: Any = None
     samples: Any = None
     spread: Any = None
+
+    @classmethod
+    def joined(cls, parts):
+        """Restorations of several batches as one of all their images."""
+        given = {name: [each[name] for each in map(vars, parts)] for name in vars(parts[0])}
+        return cls(
+            **{
+                name: np.concatenate(values, axis=1 if name == "trace" else 0)
+                for name, values in given.items()
+                if values[0] is not None
+            }
+        )
 
     def columns(self, originals=None, rows=None):
         """What a comparison picture shows, for `tfgpr.images.labelled_columns`.
@@ -142,8 +155,7 @@ class _Problem:
     def finish(self, search, trace, observed, conditions):
         prior = self.prior.folded()
         objective = self.bound(prior, search.z, observed, conditions)
-        z, loss = finish(objective, search)
-        trace = tf.concat([trace, objective(search.z)[None]], axis=0)
+        z, loss, trace = finish(objective, search, trace)
         rows, loss = _lowest(loss, self.method.starts)
         z, trace = tf.gather(z, rows), tf.gather(trace, rows, axis=1)
         samples = _per_image(z, observed)
@@ -293,8 +305,8 @@ class Restorer:
         self._advance = compiled(self._problem.advance, search, observed, conditions, steps)
         self._finish = compiled(self._problem.finish, search, trace, observed, conditions)
 
-    def restore(self, observed, progress=None, num_samples=1, **conditions):
-        """Restores a batch of observations.
+    def restore(self, observed, progress=None, num_samples=1, batch_size=None, **conditions):
+        """Restores observations.
 
         With `num_samples` above 1 each is restored so many times, from different starts, at so
         many times the cost: where y leaves much open (a hole), there is no single answer.
@@ -303,24 +315,37 @@ class Restorer:
         Args:
           observed: y, `[batch, ...]` or one observation, in [0, 1] (noisy ones may exceed
             it) or uint8, as the task's operator gives it for `prior.image_size` pixels.
-          progress: called as `progress(done, iterations)` about twenty times.
+          progress: called as `progress(done, iterations)` about twenty times for each batch;
+            both count over all batches.
           num_samples: how many restorations of each image.
+          batch_size: how many images are searched for at a time, which bounds the memory; None:
+            all. `z` and `result` are those of the last batch then.
           **conditions: `known` for inpainting: `[batch or 1, height, width, 1]`, 1 where the
             pixel was observed, 0 in the hole.
         Returns:
           A `Restoration` of NumPy arrays.
         Raises:
           InputError: wrong shape, type or range; NaN; a missing or superfluous condition; a
-            mask that is not 0 or 1, or knows all or no pixels; `num_samples` below 1.
+            mask that is not 0 or 1, or knows all or no pixels; `num_samples` or `batch_size`
+            below 1.
         """
-        self.start(observed, num_samples, **conditions)
-        iterations = self.method.iterations
-        chunk = iterations if progress is None else max(1, iterations // 20)
-        for done in range(0, iterations, chunk):
-            self.step(min(chunk, iterations - done))
-            if progress is not None:
-                progress(min(done + chunk, iterations), iterations)
-        return self.result()
+        observed, conditions = self.task.check(observed, self._image_shape, **conditions)
+        batch_size = len(observed) if batch_size is None else batch_size
+        require_count("batch_size", batch_size)
+        starts = range(0, len(observed), batch_size)
+        total = len(starts) * self.method.iterations
+        parts = []
+        for first in starts:
+            part = {name: value[first : first + batch_size] for name, value in conditions.items()}
+            self.start(observed[first : first + batch_size], num_samples, **part)
+            before = len(parts) * self.method.iterations
+
+            def report(done, _, before=before):
+                progress(before + done, total)
+
+            self.run(report if progress else None)
+            parts.append(self.result())
+        return parts[0] if len(parts) == 1 else Restoration.joined(parts)
 
     def start(self, observed, num_samples=1, **conditions):
         """Checks the input and chooses where to start; `z` holds it. Arguments: `restore`."""
@@ -344,6 +369,15 @@ class Restorer:
         self._trace.append(losses)
         self.z.assign(self._search.z)
         return losses.numpy()
+
+    def run(self, progress=None):
+        """Takes all iterations of the method from `z`; `progress` as in `restore`."""
+        iterations = self.method.iterations
+        chunk = iterations if progress is None else max(1, iterations // 20)
+        for done in range(0, iterations, chunk):
+            self.step(min(chunk, iterations - done))
+            if progress is not None:
+                progress(min(done + chunk, iterations), iterations)
 
     def result(self):
         """The `Restoration` of the best z so far."""

@@ -41,9 +41,11 @@ def advance(objective, search, optimizer, steps, project=tf.identity):
     return search, trace.stack()
 
 
-def finish(objective, search):
-    """The best z of each row and its loss, the last iterate included."""
-    return _better(search, objective(search.z))
+def finish(objective, search, trace):
+    """The best z of each row, its loss, and the trace of all steps `[steps + 1, rows]`, the last
+    iterate included everywhere."""
+    last = objective(search.z)
+    return *_better(search, last), tf.concat([trace, last[None]], axis=0)
 
 
 def _better(search, loss):

@@ -90,10 +90,7 @@ class InProcess:
             rows = {name: np.repeat(value, solutions, 0) for name, value in conditions.items()}
             restorer.start(np.repeat(observed, solutions, axis=0), **rows)
             restorer.z.assign(latents)
-            chunk = max(1, iterations // 20)
-            for done in range(0, iterations, chunk):
-                restorer.step(min(chunk, iterations - done))
-                progress(min(done + chunk, iterations), iterations)
+            restorer.run(progress)
             return Solutions.of(restorer.result())
 
     def _new_restorer(self, name, iterations, starts, seed=0):
