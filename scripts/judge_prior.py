@@ -52,8 +52,11 @@ def main(_):
     held_out = data.FolderImages(
         FLAGS.data_dir, prior.image_size, prior.crop, first, FLAGS.num_images
     )
-    count = min(first, FLAGS.num_train)
-    training = data.FolderImages(FLAGS.data_dir, prior.image_size, prior.crop, first - count, count)
+    trained = min(first, prior.training.get("images") or first)
+    count = min(trained, FLAGS.num_train)
+    training = data.FolderImages(
+        FLAGS.data_dir, prior.image_size, prior.crop, trained - count, count
+    )
     found = judge.judge(prior, held_out.load(), training.load(), FLAGS.num_inversions)
     about = {
         "prior": model_dir.name,

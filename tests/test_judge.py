@@ -176,6 +176,21 @@ def test_the_script_writes_a_report_and_records_the_health(folder, monkeypatch, 
     assert "--overwrite" in capsys.readouterr().err
 
 
+def test_only_files_that_were_trained_on_count_as_training(folder, monkeypatch):
+    given = []
+
+    def seen(prior, held_out, training, *rest):
+        given.append(training)
+        raise InputError("enough")
+
+    monkeypatch.setattr(judge, "judge", seen)
+    arguments = [f"--data_dir={folder / 'faces'}", f"--model_dir={folder / 'prior'}"]
+    arguments += [f"--output={folder / 'out'}", "--first=30", "--num_train=10"]
+    assert run_script("scripts/judge_prior.py", *arguments) == 2
+    trained = [images.read_image(folder / "faces" / f"{i:02d}.png") for i in range(14, 24)]
+    np.testing.assert_array_equal(given[0], trained)
+
+
 def test_what_is_not_installed_is_said_and_left_out(folder, tiny_prior, monkeypatch):
     monkeypatch.setattr(perceptual, "available", lambda: False)
 

@@ -106,9 +106,13 @@ def test_a_face_network_is_read_and_fed_standardised_faces(tmp_path, monkeypatch
     net = perceptual.FaceNet()
     faces = rng.uniform(size=(2, 64, 64, 3)).astype(np.float32)
     assert net.embed(faces).shape == (2, 3)
-    np.testing.assert_allclose(net.distance(faces, faces), 0, atol=1e-6)
+    embedded, brighter = net.embed(faces), net.embed(0.5 * faces + 0.1)
+    np.testing.assert_allclose(np.linalg.norm(embedded, axis=1), 1, atol=1e-6)
     # Brightness and contrast do not make another person.
-    np.testing.assert_allclose(net.distance(0.5 * faces + 0.1, faces), 0, atol=1e-4)
+    np.testing.assert_allclose(perceptual.cosine_distance(brighter, embedded), 0, atol=1e-4)
+    turned = np.float32([[0.6, 0.8, 0.0], [0.0, 1.0, 0.0]])
+    away = perceptual.cosine_distance(turned, np.eye(3, dtype=np.float32)[:2])
+    np.testing.assert_allclose(away, [0.4, 0.0], atol=1e-6)
 
 
 def test_images_of_any_kind_are_compared_in_one_range(pair):

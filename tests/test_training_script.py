@@ -11,8 +11,7 @@ import pytest
 from test_scripts import run_script
 from test_training import TINY, batches, checkpointed
 
-from tfgpr import training, training_speed
-from tfgpr.benchmark import machine
+from tfgpr import machine, training, training_speed
 from tfgpr.errors import InputError
 from tfgpr.images import write_png
 from tfgpr.prior import load_prior

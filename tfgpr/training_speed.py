@@ -4,8 +4,7 @@ import time
 
 import tensorflow as tf
 
-from tfgpr import precision
-from tfgpr.benchmark import machine
+from tfgpr import machine, precision
 
 
 def _seconds(function, repeats):
@@ -28,7 +27,7 @@ def measure(recipe, batches, dtype="auto", steps=20):
     Returns:
       dict: `images_per_second`; `pipeline_share`, the part of a step that is waiting for
       images; `matrix_share`, the rate of operations relative to
-      `tfgpr.benchmark.machine.matmul_rate`.
+      `tfgpr.machine.matmul_rate`.
     """
     dtype = precision.resolve(dtype)
     gan = recipe.gan(recipe.prior(dtype))

@@ -13,8 +13,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from tfgpr import data, precision
-from tfgpr.benchmark import machine
+from tfgpr import data, machine, precision
 from tfgpr.gan import GAN
 from tfgpr.prior import GanPrior
 from tfgpr.restoration import Restorer

@@ -82,8 +82,7 @@ class Judge:
 
     def identity(self, images):
         """Mean FaceNet distance to the originals."""
-        cosine = (self.face_net.embed(images) * self.embedded).sum(axis=1)
-        return float(1 - cosine.mean())
+        return float(perceptual.cosine_distance(self.face_net.embed(images), self.embedded).mean())
 
 
 def _hole(images):

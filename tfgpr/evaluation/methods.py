@@ -19,11 +19,16 @@ def can_do(name, task):
     return name in USE_PRIOR or task.name in BASELINES[name].tasks
 
 
-def prior_fingerprint(prior):
-    """SHA-256 of a `GanPrior`'s weights and latent law."""
+def prior_fingerprint(prior, method="default"):
+    """SHA-256 of what a method uses of a `GanPrior`: its latent law and weights; those of nu and of
+    the encoder are not used by "paper"."""
     digest = hashlib.sha256(f"{prior.latent.name} {prior.latent.dim}".encode())
-    for network in (prior.generator, prior.discriminator):
-        for weight in network.get_weights():
+    networks = [prior.generator, prior.discriminator]
+    if method != "paper":
+        networks += [part and part.network for part in (prior.residual, prior.encoder)]
+    for network in networks:
+        digest.update(b"network")
+        for weight in network.get_weights() if network else ():
             digest.update(np.ascontiguousarray(weight, np.float32).tobytes())
     return digest.hexdigest()
 
