@@ -18,7 +18,7 @@ from tfgpr.files import atomic_path
 
 # The usual crop of aligned CelebA: the central 108 of 178 pixels of width.
 FACE_CROP = 108 / 178
-_ROUNDING = 1e-5  # by which values may exceed their range: operators of float32 do
+ROUNDING = 1e-5  # by which values may exceed their range: operators of float32 do
 ASSETS = pathlib.Path(__file__).parent / "assets"
 # What Pillow raises for files that are broken in one way or another.
 _UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, PIL.Image.DecompressionBombError)
@@ -87,7 +87,7 @@ def as_values(array, name, low=0.0, high=1.0, remedy="divide by 255, or clip the
     array = array.astype(np.float32)
     if not np.isfinite(array).all():
         raise InputError(f"Expected finite {name}. Received: NaN or infinite values.")
-    if array.min() < low - _ROUNDING or array.max() > high + _ROUNDING:
+    if array.min() < low - ROUNDING or array.max() > high + ROUNDING:
         raise InputError(
             f"Expected {name} in [{low:g}, {high:g}]. Received: values from {array.min():g} to "
             f"{array.max():g}; {remedy}."
