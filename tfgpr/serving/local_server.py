@@ -12,7 +12,7 @@ from tfgpr.errors import InputError
 from tfgpr.serving import apis
 from tfgpr.serving.live import LiveVersions
 from tfgpr.serving.loaded import RequestError
-from tfgpr.serving.versions import versions
+from tfgpr.serving.versions import newest
 
 
 class LocalServer:
@@ -53,11 +53,7 @@ class LocalServer:
         self._apis = apis.load(
             "grpc", "prediction_service", "model_service", "health", "health_service"
         )
-        if not versions(base):
-            raise InputError(
-                f"Expected a folder with versions of a model, such as {base}/1. Received: {base}, "
-                "with none; write one with export/export_savedmodel.py."
-            )
+        newest(base)  # or there is nothing to serve
         self._poll_seconds = poll_seconds
         self._stopping = threading.Event()
         self._models = LiveVersions(base, model, num_versions, warm_up, log)
