@@ -33,7 +33,7 @@ class LocalServer:
       num_versions: how many of the newest versions are served.
       workers: requests handled at a time.
       warm_up: replay each version's warm-up requests.
-      log: called with a line of text when a version comes or goes.
+      log: called with a line of text when a version comes or goes, or the folder is unreadable.
     Raises:
       InputError: a folder without a version; a port that is taken; a missing extra.
     """
@@ -55,6 +55,7 @@ class LocalServer:
         )
         newest(base)  # or there is nothing to serve
         self._poll_seconds = poll_seconds
+        self._log = log
         self._stopping = threading.Event()
         self._models = LiveVersions(base, model, num_versions, warm_up, log)
         pool = concurrent.futures.ThreadPoolExecutor(workers)
@@ -107,8 +108,16 @@ class LocalServer:
         self.stop()
 
     def _poll(self):
+        said = None
         while not self._stopping.wait(self._poll_seconds):
-            self._look()
+            problem = None
+            try:
+                self._look()
+            except OSError as error:  # the folder may be there again at the next look
+                problem = f"Versions cannot be looked for: {error}"
+                if problem != said:
+                    self._log(problem)
+            said = problem
 
     def _look(self):
         self._models.follow()
