@@ -33,8 +33,9 @@ class RestoreClient:
       model: name of the model on the server.
       version: number of the version; None: the newest that is served.
       deadline: seconds that one batch may take, retries included.
-      batch_size: images in one request at most; fewer where a request or its answer would
-        pass gRPC's usual limit of 4 MB.
+      batch_size: images in one request at most; fewer where a request of `restore` or its answer
+        would pass gRPC's usual limit of 4 MB. (`restore_png` always sends so many: how large
+        encoded answers are, nobody knows before.)
       concurrency: requests under way at a time.
       retries: how often a request is repeated while the server is UNAVAILABLE, after waits
         that double. No other failure is repeated.
