@@ -24,21 +24,20 @@ flags.mark_flags_as_required(["model_base_path"])
 
 
 def main(_):
-    import json
-    import pathlib
-
     import tfgpr
     from tfgpr import files, serving
-    from tfgpr.serving.versions import versions
+    from tfgpr.serving import metadata
+    from tfgpr.serving.versions import newest
 
     clients, batches = numbers("clients"), numbers("batch_sizes")
     require_loopback()
+    folder = newest(FLAGS.model_base_path)
+    about = metadata.read(folder)
+    metadata.require_task(about, FLAGS.task, folder)
+    task = tfgpr.tasks.TASKS[FLAGS.task]()
+    size = about["prior"]["image_size"]
+    iterations = about["tasks"][task.name]["iterations"]
     with server() as target:
-        newest = pathlib.Path(FLAGS.model_base_path, str(versions(FLAGS.model_base_path)[-1]))
-        about = json.loads((newest / "metadata.json").read_text())
-        task = tfgpr.tasks.TASKS[FLAGS.task]()
-        size = about["prior"]["image_size"]
-        iterations = about["tasks"][task.name]["iterations"]
         restorer = tfgpr.Restorer(
             tfgpr.load_prior(FLAGS.model_dir, "float32"),
             task,

@@ -207,7 +207,7 @@ def test_batch_mates_and_damaged_pictures(first, photos, models, tmp_path):
         assert (output / name).read_bytes() == (first[1] / name).read_bytes()
 
 
-def test_a_list_with_an_absent_file_and_two_of_one_picture(photos, models, tmp_path):
+def test_a_list_with_an_absent_file_and_two_of_one_picture(models, tmp_path):
     good = png(SMALL["a/00.png"])
     write_all(tmp_path / "in", {"x.png": good, "x.jpeg": good, "y.bmp": good})
     paths = [str(tmp_path / "in" / name) for name in ("x.png", "x.jpeg", "y.bmp", "no.png")]

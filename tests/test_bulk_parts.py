@@ -1,5 +1,6 @@
 """The parts of a bulk run that need no run: which exports it takes, names, progress."""
 
+import pathlib
 import shutil
 import time
 
@@ -13,7 +14,7 @@ from tfgpr.serving import export_savedmodel
 
 pytest.importorskip("apache_beam", reason="the extra [beam] is not installed")
 
-from tfgpr.bulk import handler, pipeline, steps, storage
+from tfgpr.bulk import handler, inputs, pipeline, steps, storage
 
 
 def test_the_highest_version_or_the_one_named(tmp_path):
@@ -72,6 +73,83 @@ def test_a_damaged_export_is_refused_before_anything_runs(export, tmp_path, name
     assert not (tmp_path / "out").exists()
 
 
+@pytest.fixture
+def beside(tmp_path, monkeypatch):
+    """The current folder, with pictures in it and below."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("face.png", "faces/1.png", "faces/old/2.png"):
+        write_png(name, np.zeros([8, 8, 3]))
+    pathlib.Path("list.txt").write_text("face.png")
+
+
+ACCEPTED = [
+    ("face.png", None, "restored"),
+    ("./face.png", None, "./restored"),
+    ("*.png", None, "restored"),
+    ("faces/*.png", None, "faces/restored"),
+    ("faces/*/2.png", None, "faces/old/restored"),
+    ("list.txt", ".", "restored"),
+    ("faces", None, "restored"),
+    ("faces/**.png", None, "faces2"),
+]
+NESTED = [
+    ("faces", None, "faces/restored"),
+    ("faces/", None, "./faces/old"),
+    ("faces/old", "faces", "faces/old/restored"),
+    ("faces/**.png", None, "faces/restored"),
+    ("**/1.png", None, "restored"),
+    # Each picture would take the place of its file.
+    ("face.png", None, "."),
+    ("faces/*.png", None, "faces/"),
+    ("faces/old", "faces", "faces"),
+    ("list.txt", ".", "."),
+]
+
+
+@pytest.mark.parametrize(("source", "root", "output"), ACCEPTED)
+def test_an_output_that_no_second_run_would_restore_is_taken(beside, source, root, output):
+    _, root, tree = inputs.listing_of(source, root)
+    inputs.require_output(output, root, tree)
+
+
+@pytest.mark.parametrize(("source", "root", "output"), NESTED)
+def test_an_output_that_a_second_run_would_restore_is_refused(beside, source, root, output):
+    _, root, tree = inputs.listing_of(source, root)
+    with pytest.raises(tfgpr.InputError, match="outside of the input"):
+        inputs.require_output(output, root, tree)
+
+
+def test_an_absent_file_system_is_named_before_anything_runs(export, tmp_path):
+    """Beam raises ValueError for a scheme whose extra is not installed."""
+    write_png(tmp_path / "a.png", np.zeros([8, 8, 3]))
+    (tmp_path / "list.txt").write_text(f"{tmp_path}/a.png")
+    here = {"source": tmp_path / "a.png", "output": tmp_path / "out", "model": export}
+    for name, path in [
+        ("source", "nowhere://b/list.txt"),
+        ("source", "nowhere://b/photos"),
+        ("model", "nowhere://b/models"),
+        ("output", "nowhere://b/out"),
+    ]:
+        with pytest.raises(tfgpr.InputError, match=f"{path}.*filesystem"):
+            bulk.restore_bulk(**{**here, name: path}, task="super_resolution", crop="none")
+    assert not (tmp_path / "out").exists()
+    # Paths in place of strings.
+    counts = bulk.restore_bulk(**here, task="super_resolution", crop="none", root=tmp_path)
+    assert counts["restored"] == 1
+    assert (tmp_path / "out" / "a.png").is_file()
+
+
+def test_a_task_of_ones_own_is_refused_before_anything_runs(tiny_prior, tmp_path):
+    own = tfgpr.tasks.custom("blurred", tfgpr.operators.GaussianBlur(2.0))
+    export_savedmodel(tiny_prior, tmp_path / "models", tasks=[own], iterations=1)
+    write_png(tmp_path / "a.png", np.zeros([32, 32, 3]))
+    with pytest.raises(tfgpr.InputError, match="'blurred'"):
+        bulk.restore_bulk(
+            tmp_path / "a.png", tmp_path / "out", "blurred", tmp_path / "models", crop="none"
+        )
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("path", "root", "name"),
     [
@@ -100,7 +178,7 @@ def test_the_picture_of_a_name():
     ]  # fmt: skip
 
 
-def test_progress_is_told(monkeypatch):
+def test_progress_is_told():
     said = []
     with pipeline._progress(said.append, began=0.0, seconds=0.01):
         steps.TALLY.update(found=5, restored=2, failed=1)

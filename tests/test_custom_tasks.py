@@ -10,6 +10,7 @@ import tensorflow as tf
 import tfgpr
 from tfgpr import operators, serving
 from tfgpr.errors import InputError
+from tfgpr.serving.local_server import LocalServer
 
 
 class RowMeans(operators.Operator):
@@ -96,6 +97,25 @@ def test_an_export_of_one_task_needs_no_name_for_the_default(tiny_prior, tmp_pat
     served = loaded["serving_default"](observed=tf.constant(observed))["restored"].numpy()
     restorer = tfgpr.Restorer(tiny_prior, task, task.default.with_iterations(3))
     np.testing.assert_allclose(served, restorer.restore(observed).images, atol=1e-4)
+
+
+def test_a_server_takes_measurements_that_are_no_images(tiny_prior, tmp_path):
+    task = tfgpr.tasks.custom("row_means", RowMeans())
+    serving.export_savedmodel(tiny_prior, tmp_path, tasks=[task], iterations=3)
+    observed = tiny_prior.sample(2, seed=1).numpy().mean(axis=(2, 3))
+    restorer = tfgpr.Restorer(tiny_prior, task, task.default.with_iterations(3))
+    with (
+        LocalServer(tmp_path, warm_up=False, poll_seconds=0, log=lambda line: None) as server,
+        serving.RestoreClient(f"localhost:{server.port}", batch_size=1) as client,
+    ):
+        found = client.restore("row_means", observed)
+        alone = client.restore("row_means", observed[1])
+        for bad in (np.zeros((2, 31)), np.zeros((2, 32, 1)), np.zeros((0, 32))):
+            with pytest.raises(InputError, match=r"observed of shape \[batch, 32\]"):
+                client.restore("row_means", bad)
+    np.testing.assert_allclose(found.images, restorer.restore(observed).images, atol=1e-4)
+    np.testing.assert_array_equal(found.observed, observed)
+    np.testing.assert_array_equal(alone.images, found.images[1:])
 
 
 def test_light_that_was_blurred_into_the_hole_is_evidence(tiny_prior):

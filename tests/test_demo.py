@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import pathlib
 import types
 
 import numpy as np
@@ -11,7 +12,7 @@ from test_scripts import run_script
 
 import tfgpr
 from tfgpr import images
-from tfgpr.demo import InProcess, Served, events, gradio, pictures
+from tfgpr.demo import InProcess, Served, build, events, gradio, pictures
 from tfgpr.demo.backends import Solutions
 from tfgpr.errors import InputError
 from tfgpr.serving import RestoreClient, export_savedmodel
@@ -58,7 +59,7 @@ def painted(size=256, rows=slice(96, 160), columns=slice(64, 192), alpha=255):
     return layer
 
 
-def press(on_page, task, path, clean=True, layers=(), search=(4, 1, 1, 0)):
+def press(on_page, task, path, clean=True, layers=(), search=(4, 1, 1, 0), old=None):
     """The Restore button; its answer by name."""
     progress = []
 
@@ -73,6 +74,7 @@ def press(on_page, task, path, clean=True, layers=(), search=(4, 1, 1, 0)):
         {"layers": list(layers)},
         search,
         lambda *at, **_: progress.append(at),
+        old,
     )
     names = ("status", "observed", "gallery", "found", "generated", "restored", "download")
     return types.SimpleNamespace(**dict(zip(names, answer)), progress=progress)
@@ -108,6 +110,39 @@ def test_only_the_hole_changes(on_page, face):
     assert "PSNR" in answer.status
     assert answer.observed.shape == answer.restored.shape == (384, 384, 3)
     assert answer.observed[192, 192].max() < 30, "the hole is black"
+
+
+def test_a_visitor_leaves_the_files_of_the_last_restoration_only(on_page, face):
+    def files():
+        return [path for path in pathlib.Path(on_page.folder).rglob("*") if path.is_file()]
+
+    first = press(on_page, "denoising", face, search=(4, 1, 3, 0))
+    other = press(on_page, "denoising", face)  # another visitor
+    second = press(on_page, "colorization", face, search=(4, 1, 2, 0), old=first.found)
+    for index in (0, 1, 0, 1):
+        *_, download = on_page.choose(second.found, index)
+        restored = images.read_image(download["value"])
+        np.testing.assert_array_equal(restored, second.found["images"][index])
+    assert sorted(path.name for path in files()) == ["face_colorization.png"] * 2 + [
+        "face_denoising.png"
+    ]
+    assert pathlib.Path(other.download["value"]).is_file()
+    with pytest.raises(Message):
+        press(on_page, "denoising", None, old=second.found)
+    assert pathlib.Path(download["value"]).is_file(), "what is shown can still be chosen"
+    for found in (None, other.found, second.found):  # Gradio, when a visitor has gone
+        events.forget(found)
+    assert not files()
+
+
+@pytest.mark.parametrize(("prior", "steps"), [("tiny_prior", 80), ("complete_prior", 10)])
+def test_the_page_starts_with_the_steps_that_its_prior_needs(prior, steps, request):
+    pytest.importorskip("gradio", reason="pip install 'tfgpr[demo]'")
+    page = build(InProcess(request.getfixturevalue(prior)))
+    named = {getattr(block, "elem_id", None): block for block in page.blocks.values()}
+    assert named["iterations"].value == steps
+    (state,) = [block for block in page.blocks.values() if type(block).__name__ == "State"]
+    assert state.delete_callback is events.forget
 
 
 def test_solutions_are_the_samples_of_a_restorer_by_their_loss(backend, tiny_prior):

@@ -1,5 +1,9 @@
 """Files and pictures: checked on the way in, whole on the way out."""
 
+import concurrent.futures
+import os
+import time
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -99,6 +103,27 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         fail()
     assert path.read_text() == '{\n  "a": 1\n}\n'
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_writing_in_threads_leaves_the_umask_alone(tmp_path, monkeypatch):
+    set_umask = os.umask
+
+    def slow(mask):  # whoever calls it is overtaken by the others
+        before = set_umask(mask)
+        time.sleep(0.05)
+        return before
+
+    umask = set_umask(0o077)
+    set_umask(umask)
+    monkeypatch.setattr(os, "umask", slow)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda i: files.write_json(tmp_path / f"{i}.json", i), range(8)))
+        left = set_umask(umask)
+    finally:
+        set_umask(umask)
+    assert left == umask
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o666 & ~umask}
 
 
 def test_a_failed_folder_leaves_nothing(tmp_path):

@@ -208,6 +208,21 @@ def test_concurrent_requests_equal_serial_ones_exactly(client):
                 np.testing.assert_array_equal(getattr(found, name), getattr(serial[index], name))
 
 
+@pytest.mark.parametrize("name", ["colorization", "inpainting"])
+def test_what_rounding_adds_is_clipped_as_in_python(path, complete_prior, name):
+    """The client clips before it sends; a bare request does not."""
+    task = next(task for task in SERVED if task.name == name)
+    inputs = observe(task, 1)
+    inputs["observed"][0, 0, :4, 0] = 1.000005, 1.0000001, -0.000005, 1.0
+    if "known" in inputs:
+        inputs["known"][0, 0, :2, 0] = 1.000005, 1.0000001
+    (found,) = by_loading(path, [(name, inputs)])
+    assert_same(found, in_python(complete_prior, task, inputs))
+    clipped = {key: np.clip(value, 0, 1) for key, value in inputs.items()}
+    (exact,) = by_loading(path, [(name, clipped)])
+    np.testing.assert_array_equal(found["restored"], exact["restored"])
+
+
 def as_png(image):
     file = io.BytesIO()
     pixels = np.round(image * 255).astype(np.uint8)
@@ -245,7 +260,9 @@ BAD = {
     "wrong size": changed(GOOD, observed=lambda y: y[:, :16]),
     "one pixel, which would broadcast": changed(GOOD, observed=lambda y: y[:, :1, :1]),
     "no image": changed(GOOD, observed=lambda y: y[:0], known=lambda known: known[:0]),
+    "barely too large": changed(GOOD, observed=lambda y: np.maximum(y, 1.00002)),
     "a gray mask": changed(GOOD, known=lambda known: known * 0.5),
+    "a mask of two": changed(GOOD, known=lambda known: 2 * known),
     "a NaN mask": changed(GOOD, known=lambda known: known * np.nan),
     "one empty mask": changed(GOOD, known=lambda known: known * [[[[0]]], [[[1]]]]),
     "one full mask": changed(GOOD, known=lambda known: np.maximum(known, [[[[0]]], [[[1]]]])),

@@ -1,7 +1,9 @@
 """The load run counts what it did, and stays within its bounds."""
 
 import pathlib
+import re
 import runpy
+import shutil
 import threading
 import time
 import types
@@ -10,10 +12,11 @@ import numpy as np
 import pytest
 from absl import flags
 from conftest import own_flags
+from test_scripts import run_script
 
 from tfgpr import tasks
 from tfgpr.errors import InputError
-from tfgpr.serving import load
+from tfgpr.serving import export_savedmodel, load
 
 SCRIPT = pathlib.Path(__file__).parent.parent / "export" / "load_test.py"
 
@@ -77,6 +80,33 @@ def test_only_servers_on_this_machine_are_loaded(script):
         flags.FLAGS.target = f"{host}:8500"
         with pytest.raises(InputError, match="on this machine"):
             script["require_loopback"]()
+
+
+def test_an_export_that_cannot_be_loaded_is_one_line(tiny_prior, tmp_path, capsys):
+    task = tasks.denoising()
+    export_savedmodel(tiny_prior, tmp_path / "good", tasks=[task], iterations=1)
+    for name, change in (
+        ("none", lambda file: file.unlink()),
+        ("half", lambda file: file.write_text(file.read_text()[:-9])),
+        ("other", lambda file: file.write_text('{"tasks": {"denoising": {}}, "prior": {}}')),
+    ):
+        shutil.copytree(tmp_path / "good", tmp_path / name)
+        change(tmp_path / name / "1" / "metadata.json")
+    (tmp_path / "empty").mkdir()
+    for base, name, message in (
+        ("good", "sharpening", "Expected a task .* denoising. Received: 'sharpening'"),
+        ("good", "inpainting", "Expected a task .* denoising. Received: 'inpainting'"),
+        ("empty", task.name, "Expected a folder with versions"),
+        ("absent", task.name, "Expected a folder with versions"),
+        ("none", task.name, "metadata.json cannot be read"),
+        ("half", task.name, "none of ours"),
+        ("other", task.name, "none of ours"),
+    ):
+        given = [f"--model_base_path={tmp_path / base}", f"--task={name}", "--target=localhost:1"]
+        assert run_script("export/load_test.py", *given) == 2
+        said = capsys.readouterr().err
+        assert re.search(f"^error: .*{message}", said, re.M), said
+        assert "Traceback" not in said
 
 
 def test_the_numbers_of_clients_are_whole_and_few(script):

@@ -1,6 +1,7 @@
 """A server's versions: they come, go and are warmed up while requests are under way."""
 
 import concurrent.futures
+import errno
 import shutil
 import threading
 import time
@@ -65,6 +66,36 @@ def test_versions_roll_forward_and_back_without_a_failed_request(tiny_prior, tmp
     for answer in answers:
         assert any(np.array_equal(answer, each) for each in expected.values())
     assert {np.array_equal(answer, expected[1]) for answer in answers} == {True, False}
+
+
+def test_a_folder_that_cannot_be_read_for_a_while_is_followed_again(
+    tiny_prior, tmp_path, monkeypatch
+):
+    task = tfgpr.tasks.denoising()
+    first = export_savedmodel(tiny_prior, tmp_path / "tfgpr", iterations=1, tasks=[task])
+    shutil.copytree(first, tmp_path / "later")
+    said = []
+
+    def until(there):
+        end = time.monotonic() + 60
+        while not there():
+            assert time.monotonic() < end, said
+            time.sleep(0.02)
+
+    def gone(base):
+        raise FileNotFoundError(errno.ENOENT, "gone", str(base))
+
+    with (
+        quiet(tmp_path / "tfgpr", poll_seconds=0.02, log=said.append) as server,
+        RestoreClient(f"localhost:{server.port}") as client,
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr("tfgpr.serving.live.versions", gone)
+            until(lambda: any("gone" in line for line in said))
+            time.sleep(0.1)
+        (tmp_path / "later").rename(tmp_path / "tfgpr" / "2")
+        until(lambda: client.status().get(2) == "AVAILABLE")
+    assert sum("gone" in line for line in said) == 1, "it is said once, not at every look"
 
 
 def test_a_version_is_warmed_up_before_it_is_served(tiny_prior, tmp_path, monkeypatch):

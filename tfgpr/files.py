@@ -9,6 +9,10 @@ import tempfile
 
 from tfgpr.errors import InputError
 
+# Read once: it can only be read by setting it, which other threads would see.
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
 
 @contextlib.contextmanager
 def atomic_path(path):
@@ -23,7 +27,7 @@ def atomic_path(path):
     os.close(handle)
     try:
         yield pathlib.Path(partial)
-        os.chmod(partial, 0o666 & ~_umask())
+        os.chmod(partial, 0o666 & ~_UMASK)
         os.replace(partial, path)
     except BaseException:
         pathlib.Path(partial).unlink(missing_ok=True)
@@ -46,7 +50,7 @@ def atomic_folder(path, overwrite=False):
     partial = pathlib.Path(tempfile.mkdtemp(prefix=".tfgpr-", dir=path.parent))
     try:
         yield partial
-        partial.chmod(0o777 & ~_umask())
+        partial.chmod(0o777 & ~_UMASK)
         if not path.exists():
             os.replace(partial, path)
         else:
@@ -54,12 +58,6 @@ def atomic_folder(path, overwrite=False):
                 os.replace(file, path / file.name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _umask():
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask
 
 
 def require_free(path, overwrite=False):

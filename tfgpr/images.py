@@ -18,7 +18,7 @@ from tfgpr.files import atomic_path
 
 # The usual crop of aligned CelebA: the central 108 of 178 pixels of width.
 FACE_CROP = 108 / 178
-_ROUNDING = 1e-5  # by which values may exceed their range: operators of float32 do
+ROUNDING = 1e-5  # by which values may exceed their range: operators of float32 do
 ASSETS = pathlib.Path(__file__).parent / "assets"
 # What Pillow raises for files that are broken in one way or another.
 _UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, PIL.Image.DecompressionBombError)
@@ -49,8 +49,34 @@ def as_images(array, name="images", low=0.0, high=1.0):
     return as_values(array, name, low, high)
 
 
+def as_measurements(
+    array, shape, low=0.0, high=1.0, name="observations", remedy="divide by 255, or clip them"
+):
+    """What `as_images` does, for measurements of any shape.
+
+    Args:
+      array: as there; `[batch, *shape]`, or one measurement without the batch axis.
+      shape: of one measurement.
+      low, high, name: as there.
+      remedy: for values outside the range, in the error message.
+    Returns:
+      A float32 NumPy array `[batch, *shape]`.
+    Raises:
+      InputError: as there.
+    """
+    array = np.asarray(array)
+    shape = tuple(shape)
+    batched = array[None] if array.ndim == len(shape) else array
+    if batched.shape[1:] != shape or not batched.size:
+        raise InputError(
+            f"Expected {name} of shape [batch, {'x'.join(map(str, shape))}]. Received: shape "
+            f"{array.shape}; crop or resize them."
+        )
+    return as_values(batched, name, low, high, remedy)
+
+
 def as_values(array, name, low=0.0, high=1.0, remedy="divide by 255, or clip them"):
-    """What `as_images` checks and converts, for an array of any shape (measurements)."""
+    """What `as_images` checks and converts, for a NumPy array of any shape."""
     if array.dtype == np.uint8:
         return array.astype(np.float32) / np.float32(255)
     if not np.issubdtype(array.dtype, np.floating):
@@ -61,7 +87,7 @@ def as_values(array, name, low=0.0, high=1.0, remedy="divide by 255, or clip the
     array = array.astype(np.float32)
     if not np.isfinite(array).all():
         raise InputError(f"Expected finite {name}. Received: NaN or infinite values.")
-    if array.min() < low - _ROUNDING or array.max() > high + _ROUNDING:
+    if array.min() < low - ROUNDING or array.max() > high + ROUNDING:
         raise InputError(
             f"Expected {name} in [{low:g}, {high:g}]. Received: values from {array.min():g} to "
             f"{array.max():g}; {remedy}."

@@ -26,7 +26,7 @@ from tfgpr import consistency, residual
 from tfgpr.consistency import LeastChange, keep
 from tfgpr.corruptions import Corruption
 from tfgpr.errors import InputError
-from tfgpr.images import as_images, as_values
+from tfgpr.images import as_images, as_measurements
 from tfgpr.initialization import ClippedNormal, Encoded, Screened
 from tfgpr.method import Method
 from tfgpr.operators import (
@@ -106,26 +106,13 @@ class Task:
         """
         require_conditions(self.operator, self.name, conditions)
         shape = self.measured_shape(image_shape)
-        observed = _as_measurements(observed, shape, *self.observed_range)
+        remedy = "divide by 255, clip them, or make the task with another noise or observed_range"
+        observed = as_measurements(observed, shape, *self.observed_range, remedy=remedy)
         checked = {
             name: _check_mask(value, name, len(observed), image_shape)
             for name, value in conditions.items()
         }
-        return self.hide(observed, **checked), checked
-
-
-def _as_measurements(array, shape, low=0.0, high=1.0):
-    """Checks y against the shape `[*shape]` of one observation; returns a float32 tensor."""
-    array = np.asarray(array)
-    expected = "x".join(map(str, shape))
-    batched = array[None] if array.ndim == len(shape) else array
-    if batched.shape[1:] != tuple(shape) or not batched.size:
-        raise InputError(
-            f"Expected observations of shape [batch, {expected}]. Received: shape "
-            f"{array.shape}; crop or resize them."
-        )
-    remedy = "divide by 255, clip them, or make the task with another noise or observed_range"
-    return tf.constant(as_values(batched, "observations", low, high, remedy))
+        return self.hide(tf.constant(observed), **checked), checked
 
 
 def _check_mask(mask, name, batch, image_shape):

@@ -1,7 +1,6 @@
 """An export of tfgpr as a model of Beam's RunInference."""
 
 import hashlib
-import json
 import re
 
 import numpy as np
@@ -10,6 +9,7 @@ from apache_beam.ml.inference.base import ModelHandler
 
 from tfgpr.bulk import storage
 from tfgpr.errors import InputError
+from tfgpr.serving import metadata
 
 _OUTPUTS = ("restored", "loss")
 
@@ -89,17 +89,16 @@ def find_version(model):
     """The folder of an export: `model` itself, or its version of the highest number.
 
     Raises:
-      InputError: there is none.
+      InputError: there is none, or it cannot be read.
     """
     model = model.rstrip("/")
-    if FileSystems.exists(storage.join(model, "saved_model.pb")):
+    if storage.first_match(storage.join(storage.quoted(model), "saved_model.pb")):
         return model
     found = {}
-    for match in FileSystems.match([storage.join(storage.quoted(model), "*/saved_model.pb")]):
-        for file in match.metadata_list:
-            folder = file.path.rpartition("/")[0]
-            if re.fullmatch("[1-9][0-9]*", folder.rpartition("/")[2]):
-                found[int(folder.rpartition("/")[2])] = folder
+    for path in storage.matches(storage.join(storage.quoted(model), "*/saved_model.pb")):
+        folder = path.rpartition("/")[0]
+        if re.fullmatch("[1-9][0-9]*", folder.rpartition("/")[2]):
+            found[int(folder.rpartition("/")[2])] = folder
     if not found:
         raise InputError(
             f"Expected an export, or a folder of its versions. Received: {model}, which holds "
@@ -114,19 +113,10 @@ def describe(folder):
     Raises:
       InputError: it is no export of tfgpr.
     """
-    content = storage.read(storage.join(folder, "metadata.json"))
-    try:
-        about = json.loads(content)
-        dict(about["tasks"]), about["prior"]["image_size"], about["prior"]["crop"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(
-            f"Expected an export of tfgpr. Received: {folder}, whose metadata.json is none of "
-            f"ours ({error!r}); export it again."
-        ) from error
+    about = metadata.parse(storage.read(storage.join(folder, metadata.FILE)), folder)
     digest = hashlib.sha256()
-    variables = storage.join(storage.quoted(folder), "variables/variables*")
-    files = FileSystems.match([variables])[0].metadata_list
-    for path in [storage.join(folder, "saved_model.pb"), *sorted(file.path for file in files)]:
+    variables = storage.matches(storage.join(storage.quoted(folder), "variables/variables*"))
+    for path in [storage.join(folder, "saved_model.pb"), *sorted(variables)]:
         with FileSystems.open(path) as file:
             while chunk := file.read(2**22):
                 digest.update(chunk)

@@ -13,7 +13,8 @@ from tfgpr.observations import read_mask
 
 
 def listing_of(source, root):
-    """The transform that lists the paths, and the folder that they are relative to.
+    """The transform that lists the paths, the folder that they are relative to, and the folder
+    below which all is looked through; "" and None where there is no such folder.
 
     Raises:
       InputError: nothing is there.
@@ -23,47 +24,50 @@ def listing_of(source, root):
     if not storage.is_pattern(source) and source.endswith(".txt"):
         storage.read(source)
         lines = beam.io.ReadFromText(source) | "Strip" >> beam.Map(str.strip)
-        return lines | "Lines" >> beam.Filter(bool), root or ""
+        return lines | "Lines" >> beam.Filter(bool), root or "", None
     below = storage.everything_below(source)
     if storage.first_match(below):
-        root = root or source
         pictures = "Pictures" >> beam.Filter(storage.is_picture, source)
-        return _matching(below) | pictures, root
-    pattern = source if "/" in source else f"./{source}"
+        return _matching(below) | pictures, root or source, source
+    pattern = source if storage.root_of(source) else f"./{source}"
     if os.path.isdir(source) or not storage.first_match(pattern):
         raise InputError(
             f"Expected a folder, a pattern, a .txt list or an image. Received: {source}, which "
             "is absent, or where no file is."
         )
-    return _matching(pattern), root or storage.root_of(pattern)
+    start = storage.root_of(pattern)
+    return _matching(pattern), root or start, start if "**" in pattern else None
 
 
 def _matching(pattern):
     return fileio.MatchFiles(pattern) | "Path" >> beam.Map(lambda file: file.path)
 
 
-def require_output(output, root):
-    """Raises InputError where no folder can be, or a second run would restore the first's."""
+def require_output(output, root, tree):
+    """Raises InputError where no folder can be, where a picture would take the place of the file
+    that it is made from, or where a second run would restore the first's.
+
+    Args:
+      output: folder of the pictures.
+      root, tree: as `listing_of` returns them.
+    """
     if not output:
         raise InputError("Expected a folder for the output. Received: nothing.")
     if storage.is_local(output):
         require_free(output, overwrite=True)
-    inner, outer = (_absolute(path).rstrip("/") + "/" for path in (output, root or "/nowhere"))
-    if inner.startswith(outer):
+    else:  # or its file system, if absent, would be missed after the first restoration only
+        storage.first_match(storage.join(storage.quoted(output), "report*"))
+    inner = _absolute(output)
+    if (root and inner == _absolute(root)) or (tree and inner.startswith(_absolute(tree))):
         raise InputError(
-            f"Expected an output outside of the input. Received: {output}, inside of {root}."
+            f"Expected an output outside of the input. Received: {output}, inside of "
+            f"{tree or root}; choose another folder."
         )
 
 
 def _absolute(path):
-    return os.path.abspath(path) if storage.is_local(path) else posixpath.normpath(path)
-
-
-def image_size_of(about, task, folder):
-    tasks = about["tasks"]
-    if task not in tasks:
-        raise InputError(f"Expected a task of {folder}: {', '.join(tasks)}. Received: {task!r}.")
-    return about["prior"]["image_size"]
+    path = os.path.abspath(path) if storage.is_local(path) else posixpath.normpath(path)
+    return path.rstrip("/") + "/"
 
 
 def masks_of(known, task):

@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import threading
 import time
 
@@ -37,6 +38,7 @@ from tfgpr.bulk.steps import (
 )
 from tfgpr.errors import InputError
 from tfgpr.images import EXTENSIONS
+from tfgpr.serving import metadata
 
 # What DirectRunner runs a batch pipeline on; by its own name it fetches no other engine first.
 LOCAL_RUNNER = "FnApiRunner"
@@ -72,8 +74,9 @@ def restore_bulk(
     Args:
       source: a folder (with everything below it whose ending is an image's), a pattern (`*`
         within a folder, `**` across folders), a .txt file with one path a line, or an image.
-      output: folder for the pictures, outside of `source`.
-      task: name of a task that the export has.
+      output: folder for the pictures; not below a `source` that is a folder or has `**`, and
+        not `root`.
+      task: name of a task of `tfgpr.tasks.TASKS` that the export has.
       model: folder of an export, or of its versions: the highest number is taken.
       known: for inpainting: a mask file, or a folder with a mask for each file, of the same
         path below it; white where a pixel was observed.
@@ -90,22 +93,24 @@ def restore_bulk(
       Beam counted (`seconds`, `inferences`, `batches`).
     Raises:
       InputError: nothing to restore; no such export, task or mask, or a damaged one; an output
-        inside the source, or below a file.
+        inside the source, or below a file; a file system whose extra of Beam is missing.
     """
     if batch_size < 1 or shards < 1:
         raise InputError(f"Expected numbers from 1 on. Received: {batch_size}, {shards}.")
     options = _options(flags)
     FileSystems.set_options(options)
-    listing, root = inputs.listing_of(source, root)
-    inputs.require_output(output, root)
+    source, output, model = map(os.fspath, (source, output, model))
+    known, root = (None if path is None else os.fspath(path) for path in (known, root))
+    listing, root, tree = inputs.listing_of(source, root)
+    inputs.require_output(output, root, tree)
     folder = handler.find_version(model)
     about, digest = handler.describe(folder)
-    image_size = inputs.image_size_of(about, task, folder)
+    metadata.require_task(about, task, folder)
     handler.require_whole(folder, task)
     mask, masks = inputs.masks_of(known, task)
     work = Work(
         task=task,
-        image_size=image_size,
+        image_size=about["prior"]["image_size"],
         face_crop=about["prior"]["crop"],
         crop=crop,
         root=root,

@@ -45,7 +45,7 @@ def read(path):
             content = file.read(_LARGEST_FILE + 1)
     except FileNotFoundError:
         raise InputError(f"Expected a file. Received: {path}, absent.") from None
-    except (OSError, BeamIOError) as error:
+    except (OSError, ValueError, BeamIOError) as error:  # ValueError: no such file system
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"Expected a readable file. Received: {path} ({reason}).") from None
     if len(content) > _LARGEST_FILE:
@@ -87,14 +87,24 @@ def is_local(path):
     return FileSystems.get_scheme(path) is None
 
 
-def first_match(pattern):
-    """Whether any file matches."""
+def matches(pattern, limit=None):
+    """The paths of the files that match, `limit` of them at most.
+
+    Raises:
+      InputError: they cannot be listed; a file system whose extra of Beam is missing.
+    """
     try:
-        return bool(FileSystems.match([pattern], limits=[1])[0].metadata_list)
+        found = FileSystems.match([pattern], limits=[limit])[0].metadata_list
     except (OSError, ValueError, BeamIOError) as error:
         raise InputError(
             f"Expected files that can be listed. Received: {pattern} ({error})."
-        ) from (error)
+        ) from error
+    return [file.path for file in found]
+
+
+def first_match(pattern):
+    """Whether any file matches; raises as `matches`."""
+    return bool(matches(pattern, 1))
 
 
 def everything_below(folder):

@@ -6,7 +6,7 @@ import socket
 
 from tfgpr import tasks
 from tfgpr.demo import pictures
-from tfgpr.demo.events import CANVAS, Events
+from tfgpr.demo.events import CANVAS, Events, forget
 from tfgpr.errors import InputError
 
 _ABOUT = """# tfgpr: restore a face
@@ -164,6 +164,8 @@ def _inputs(gr, backend, first):
 
 def _settings(gr, backend, first):
     method = tasks.TASKS[first]().default
+    if backend.searches:
+        method = method.for_prior(backend.prior)  # without an encoder more steps are needed
 
     def slider(label, name, *bounds, step=1):
         return gr.Slider(*bounds, step=step, label=label, elem_id=name, min_width=220)
@@ -210,7 +212,7 @@ def _outputs(gr):
         elem_id="gallery",
     )
     # What a click on the gallery chooses from.
-    found = gr.State(time_to_live=3600)
+    found = gr.State(time_to_live=3600, delete_callback=forget)
     return {**shown, "status": status, "gallery": gallery, "download": download, "found": found}
 
 
@@ -234,16 +236,18 @@ def _connect(gr, page, backend, given, search, go, shown):
     waiting = gr.Progress()
 
     # Gradio knows from the default and from the annotation what it is to pass.
-    def restore(task, path, clean, crop, editor, iterations, starts, count, seed, progress=waiting):
+    def restore(
+        task, path, clean, crop, editor, iterations, starts, count, seed, old, progress=waiting
+    ):
         search = (iterations, starts, count, seed)
-        return events.restore(task, path, clean, crop, editor, search, progress)
+        return events.restore(task, path, clean, crop, editor, search, progress, old)
 
     def choose(found, selected: gr.SelectData):
         return events.choose(found, selected.index)
 
     go.click(
         restore,
-        [*picture, given["editor"], *search.values()],
+        [*picture, given["editor"], *search.values(), shown["found"]],
         [*outputs, *chosen],
         show_progress_on=shown["status"],
         concurrency_limit=1 if backend.searches else 8,

@@ -2,6 +2,7 @@
 
 import html
 import pathlib
+import shutil
 import tempfile
 import time
 
@@ -27,7 +28,8 @@ class Events:
         # The slider has two digits; its first place means the crop of the prior exactly.
         exact = backend.face_crop or 1.0
         self._crop = lambda crop: exact if crop == round(exact, 2) else crop
-        self._folder = tempfile.TemporaryDirectory(prefix="tfgpr-demo-")
+        self._kept = tempfile.TemporaryDirectory(prefix="tfgpr-demo-")
+        self.folder = self._kept.name  # of the files to download
 
     def new_face(self, task, path, clean, crop):
         """Another picture or crop: it is shown, and what was painted goes with the old one."""
@@ -50,7 +52,7 @@ class Events:
             self.gr.update(value=view, visible=not painted),
         )
 
-    def restore(self, task, path, clean, crop, editor, search, progress):
+    def restore(self, task, path, clean, crop, editor, search, progress, old=None):
         """Restores what the page shows; the arguments are its controls.
 
         Args:
@@ -58,6 +60,7 @@ class Events:
           editor: what the editor holds, a dict with "layers", or None.
           search: iterations, restarts, solutions and seed.
           progress: a `gradio.Progress`.
+          old: what the gallery chose from so far, whose files are removed; or None.
         Returns:
           Status, observed, the gallery and what it chooses from; then as `choose`.
         """
@@ -88,7 +91,10 @@ class Events:
         status = "Restored in " + ". ".join(
             part for part in (seconds, pictures.scores(solutions, loaded)) if part
         )
+        forget(old)
         found = {
+            # Of its own: the name is the upload's, and two visitors may have the same.
+            "folder": tempfile.mkdtemp(dir=self.folder),
             "name": f"{pathlib.Path(path).stem}_{task}.png",
             "generated": to_uint8(solutions.generated),
             "images": to_uint8(solutions.images),
@@ -106,8 +112,7 @@ class Events:
     def choose(self, found, index):
         """A solution of those `found` is shown: G(z), restored, and the download."""
         pixels = found["images"][index]
-        # A folder of its own: the name is the upload's, and two visitors may have the same.
-        path = pathlib.Path(tempfile.mkdtemp(dir=self._folder.name)) / found["name"]
+        path = pathlib.Path(found["folder"], str(index), found["name"])
         write_png(path, pixels)
         return (
             pictures.enlarge(found["generated"][index], CANVAS),
@@ -130,6 +135,13 @@ class Events:
 
     def _is_painted(self, task):
         return "known" in tasks.TASKS[task]().operator.conditions
+
+
+def forget(found):
+    """Removes the files of a restoration that a visitor can no longer choose from; Gradio has
+    copied what it offers for download."""
+    if found is not None:
+        shutil.rmtree(found["folder"], ignore_errors=True)
 
 
 def _text(error, path):

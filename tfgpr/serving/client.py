@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgpr.errors import InputError
-from tfgpr.images import FACE_CROP, as_images
+from tfgpr.images import FACE_CROP, as_measurements
 from tfgpr.restoration import Restoration
 from tfgpr.serving import apis
 from tfgpr.serving.module import CROP, PNG
@@ -33,8 +33,9 @@ class RestoreClient:
       model: name of the model on the server.
       version: number of the version; None: the newest that is served.
       deadline: seconds that one batch may take, retries included.
-      batch_size: images in one request at most; fewer where a request or its answer would
-        pass gRPC's usual limit of 4 MB.
+      batch_size: images in one request at most; fewer where a request of `restore` or its answer
+        would pass gRPC's usual limit of 4 MB. (`restore_png` always sends so many: how large
+        encoded answers are, nobody knows before.)
       concurrency: requests under way at a time.
       retries: how often a request is repeated while the server is UNAVAILABLE, after waits
         that double. No other failure is repeated.
@@ -204,25 +205,20 @@ class RestoreClient:
         return served[name]
 
     def _inputs(self, signature, observed, conditions):
-        observed = as_images(observed, "observed", low=-np.inf, high=np.inf)
-        arrays = {"observed": observed}
+        _check_names(signature, {"observed": observed, **conditions})
+        shape = _shape(signature.inputs["observed"])
+        # Which values a task takes, the server knows.
+        arrays = {"observed": as_measurements(observed, shape, -np.inf, np.inf, "observed")}
+        count = len(arrays["observed"])
         for name, value in conditions.items():
             value = np.asarray(value)
             value = value.astype(np.float32) if value.dtype == bool else value
-            value = as_images(value, name)
-            if len(value) not in (1, len(observed)):
+            value = as_measurements(value, _shape(signature.inputs[name]), name=name)
+            if len(value) not in (1, count):
                 raise InputError(
-                    f"Expected {name} for 1 or {len(observed)} images. Received: {len(value)}."
+                    f"Expected {name} for 1 or {count} images. Received: {len(value)}."
                 )
-            arrays[name] = np.broadcast_to(value, (len(observed), *value.shape[1:]))
-        _check_names(signature, arrays)
-        for name, array in arrays.items():
-            shape = _shape(signature.inputs[name])
-            if array.shape[1:] != shape:
-                raise InputError(
-                    f"Expected {name} of shape [batch, {', '.join(map(str, shape))}]. Received: "
-                    f"shape {array.shape}; crop or resize it."
-                )
+            arrays[name] = np.broadcast_to(value, (count, *value.shape[1:]))
         return arrays
 
     def _predict_all(self, signature, inputs, size, progress):

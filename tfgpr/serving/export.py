@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfgpr import tasks as all_tasks
 from tfgpr.errors import InputError
 from tfgpr.files import write_json
+from tfgpr.serving import metadata
 from tfgpr.serving import module as modules
 from tfgpr.serving.versions import new_version
 from tfgpr.version import __version__
@@ -52,7 +53,7 @@ def export_savedmodel(
         tf.saved_model.save(module, str(folder), signatures=signatures)
         _write_warmup(folder / WARMUP, prior, tasks, default_task)
         about = _metadata(prior, tasks, methods, default_task, seed)
-        write_json(folder / "metadata.json", about)
+        write_json(folder / metadata.FILE, about)
     return made[0]
 
 

@@ -12,7 +12,7 @@ from tfgpr.errors import InputError
 from tfgpr.serving import apis
 from tfgpr.serving.live import LiveVersions
 from tfgpr.serving.loaded import RequestError
-from tfgpr.serving.versions import versions
+from tfgpr.serving.versions import newest
 
 
 class LocalServer:
@@ -33,7 +33,7 @@ class LocalServer:
       num_versions: how many of the newest versions are served.
       workers: requests handled at a time.
       warm_up: replay each version's warm-up requests.
-      log: called with a line of text when a version comes or goes.
+      log: called with a line of text when a version comes or goes, or the folder is unreadable.
     Raises:
       InputError: a folder without a version; a port that is taken; a missing extra.
     """
@@ -53,12 +53,9 @@ class LocalServer:
         self._apis = apis.load(
             "grpc", "prediction_service", "model_service", "health", "health_service"
         )
-        if not versions(base):
-            raise InputError(
-                f"Expected a folder with versions of a model, such as {base}/1. Received: {base}, "
-                "with none; write one with export/export_savedmodel.py."
-            )
+        newest(base)  # or there is nothing to serve
         self._poll_seconds = poll_seconds
+        self._log = log
         self._stopping = threading.Event()
         self._models = LiveVersions(base, model, num_versions, warm_up, log)
         pool = concurrent.futures.ThreadPoolExecutor(workers)
@@ -111,8 +108,16 @@ class LocalServer:
         self.stop()
 
     def _poll(self):
+        said = None
         while not self._stopping.wait(self._poll_seconds):
-            self._look()
+            problem = None
+            try:
+                self._look()
+            except OSError as error:  # the folder may be there again at the next look
+                problem = f"Versions cannot be looked for: {error}"
+                if problem != said:
+                    self._log(problem)
+            said = problem
 
     def _look(self):
         self._models.follow()

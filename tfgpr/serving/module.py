@@ -25,6 +25,7 @@ import struct
 
 import tensorflow as tf
 
+from tfgpr.images import ROUNDING
 from tfgpr.restoration import restore
 
 DEFAULT = "serving_default"
@@ -100,7 +101,10 @@ def _crop(prior):
 
 
 def _checked(task, inputs, specs):
-    """The inputs, as tensors that exist only once they have passed every check."""
+    """The inputs, as tensors that exist only once they have passed every check.
+
+    What rounding adds to a range is taken and clipped, as `tfgpr.images.as_values` does.
+    """
     # A C++ Session does not compare what it is fed with the signature's shape.
     inputs = {
         name: tf.ensure_shape(tensor, specs[name].shape, name=f"{name}_shape")
@@ -108,14 +112,18 @@ def _checked(task, inputs, specs):
     }
     batch = tf.shape(inputs["observed"])[0]
     checks = [tf.debugging.Assert(batch > 0, ["Expected observed with at least one image."])]
-    checks += _in_range("observed", inputs["observed"], *task.observed_range)
+    clipped = {}
+    for name, tensor in inputs.items():
+        low, high = task.observed_range if name == "observed" else (0.0, 1.0)
+        checks += _in_range(name, tensor, low, high)
+        clipped[name] = tf.clip_by_value(tensor, low, high)
     for name in task.operator.conditions:
         rows = tf.shape(inputs[name])[0]
         one_each = f"Expected {name} with one mask for each image of observed. Received: masks, "
         checks.append(tf.debugging.Assert(rows == batch, [one_each + "images:", rows, batch]))
-        checks += _binary(name, inputs[name])
+        checks += _binary(name, clipped[name])
     with tf.control_dependencies(checks):
-        return {name: tf.identity(tensor) for name, tensor in inputs.items()}
+        return {name: tf.identity(tensor) for name, tensor in clipped.items()}
 
 
 def _in_range(name, tensor, low, high):
@@ -126,7 +134,7 @@ def _in_range(name, tensor, low, high):
             [f"Expected finite {name}. Received: NaN or infinite values."],
         ),
         tf.debugging.Assert(
-            (least >= low) & (most <= high),
+            (least >= low - ROUNDING) & (most <= high + ROUNDING),
             [f"Expected {name} from {low:g} to {high:g}. Received: values from, to:", least, most],
         ),
     ]

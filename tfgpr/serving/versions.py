@@ -24,6 +24,21 @@ def versions(base):
     return sorted(number for number in _taken(base) if (base / str(number)).is_dir())
 
 
+def newest(base):
+    """The folder of the highest version in folder `base`.
+
+    Raises:
+      InputError: there is none.
+    """
+    there = versions(base)
+    if not there:
+        raise InputError(
+            f"Expected a folder with versions of a model, such as {base}/1. Received: {base}, "
+            "with none; write one with export/export_savedmodel.py."
+        )
+    return pathlib.Path(base, str(there[-1]))
+
+
 def _taken(base):
     """The numbers that are names in folder `base`, of files too."""
     names = (each.name for each in base.iterdir())
