@@ -291,8 +291,7 @@ def test_training_beats_its_evidence_on_every_task(tiny_prior, searched, tmp_pat
     keras.utils.set_random_seed(4)
     network = residual.residual_network(32, [8, 16])
     _, missing = examples.batch(0)
-    evidence = -10 * residual_training.log_error(missing, tf.zeros_like(missing))
-    evidence = tf.reduce_mean(tf.reshape(evidence, [5, -1]), axis=1)
+    evidence = -10 * np.log10(np.mean(missing.numpy() ** 2, axis=(1, 2, 3)))
     psnr = residual_training.fit(
         network,
         examples,
@@ -304,7 +303,7 @@ def test_training_beats_its_evidence_on_every_task(tiny_prior, searched, tmp_pat
         seed=0,
     )
     assert list(psnr) == list(residual_examples.NAMES)
-    for before, (name, after) in zip(evidence.numpy(), psnr.items()):
+    for before, (name, after) in zip(evidence.reshape(5, -1).mean(axis=1), psnr.items()):
         assert after > before + 0.5, (name, before, after)
     assert len((tmp_path / "run" / "log.csv").read_text().splitlines()) == 3
 

@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import types
 
 import keras
 import numpy as np
@@ -121,6 +122,19 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path, monkeyp
         np.testing.assert_allclose(a, b, atol=1e-5)
     with open(tmp_path / "run" / "log.csv") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1", "2"]
+
+
+def test_the_psnr_that_is_reported_is_that_of_a_planted_error(rng):
+    planted = np.linspace(20, 60, 80)  # dB, of each image
+    noise = rng.standard_normal((80, 16 * 16 * 3))
+    scale = 10 ** (-planted / 20) / (noise**2).mean(axis=1) ** 0.5
+    missing = np.float32(scale[:, None] * noise).reshape(80, 16, 16, 3)
+    examples = types.SimpleNamespace(batch=lambda index: (None, missing))
+    report = residual_training._Report(lambda inputs: 0.0, examples, batches=2)
+    report.on_epoch_end(0)
+    assert list(report.psnr) == list(residual_examples.NAMES)
+    expected = planted.reshape(5, 16).mean(axis=1)
+    np.testing.assert_allclose(list(report.psnr.values()), expected, atol=0.01)
 
 
 def test_a_seed_says_which_examples_are_seen(tmp_path):

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgpr import precision
+from tfgpr import metrics, precision
 from tfgpr.errors import InputError
 from tfgpr.initialization import Encoder
 from tfgpr.residual_examples import NAMES, SLICE
@@ -27,7 +27,7 @@ _ENCODER_RATE = 3e-4  # of Adam; at 1e-3 the tanh saturates and little is learne
 
 
 def log_error(missing, correction):
-    """log10 of each image's mean squared error: what a decibel of PSNR is made of.
+    """log10 of each image's mean squared error and `_LEAST_ERROR`, `[batch]`.
 
     Equal ratios count alike, so the tasks that are nearly solved weigh as much as the others.
     """
@@ -45,9 +45,9 @@ class _Report(keras.callbacks.Callback):
         self.psnr = {}
 
     def on_epoch_end(self, epoch, logs=None):
-        errors = [-10.0 * log_error(x, self.network(each)) for each, x in self.held_out]
-        errors = tf.reduce_mean(tf.reshape(errors, [-1, len(NAMES), SLICE]), axis=[0, 2])
-        self.psnr = {name: round(float(error), 2) for name, error in zip(NAMES, errors)}
+        psnr = [metrics.psnr(self.network(each), x) for each, x in self.held_out]
+        psnr = tf.reduce_mean(tf.reshape(psnr, [-1, len(NAMES), SLICE]), axis=[0, 2])
+        self.psnr = {name: round(float(value), 2) for name, value in zip(NAMES, psnr)}
         if logs is not None:
             logs.update(self.psnr)
 
@@ -208,7 +208,7 @@ def fit(
             keras.callbacks.CSVLogger(str(folder / "log.csv"), append=True),
         ],
     )
-    if not report.psnr or not all(map(np.isfinite, report.psnr.values())):
+    if not report.psnr or not all(value > -np.inf for value in report.psnr.values()):
         raise InputError(
             "Expected a finite loss. Received: NaN; delete the folder and train again with a lower "
             "--learning_rate."
