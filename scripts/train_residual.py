@@ -33,7 +33,7 @@ flags.DEFINE_integer(
 flags.DEFINE_string("start_from", None, "Folder of a prior whose nu is to be trained on.")
 flags.DEFINE_integer("epochs", 50, "Of --steps_per_epoch steps each.", lower_bound=1)
 flags.DEFINE_integer("steps_per_epoch", 100, "Steps of 80 images.", lower_bound=1)
-flags.DEFINE_float("learning_rate", 1e-3, "Of Adam, at the start.", lower_bound=0)
+flags.DEFINE_float("learning_rate", 1e-3, "Of Adam, at the start of both trainings.", lower_bound=0)
 flags.DEFINE_float(
     "realism", 0.0, "Weight of a critic of enlarged textures; 0: none.", lower_bound=0
 )
@@ -82,7 +82,12 @@ def main(_):
     elif FLAGS.encoder_epochs:
         pair = [residual_examples.Examples(prior, each, None, first) for first, each, _ in parts]
         residual_training.fit_encoder(
-            prior, *pair, work / "encoder", FLAGS.encoder_epochs, FLAGS.steps_per_epoch
+            prior,
+            *pair,
+            work / "encoder",
+            FLAGS.encoder_epochs,
+            FLAGS.steps_per_epoch,
+            FLAGS.learning_rate,
         )
         prior.save(encoded)
     pair = []

@@ -23,7 +23,6 @@ from tfgpr.residual_examples import NAMES, SLICE
 _LEAST_ERROR = 1e-4  # mean squared error below which being closer is worth nothing (40 dB)
 
 _SCALE = 10.0  # makes what the critic sees about as large as an image
-_ENCODER_RATE = 3e-4  # of Adam; at 1e-3 the tanh saturates and little is learned
 
 
 def log_error(missing, correction):
@@ -52,15 +51,26 @@ class _Report(keras.callbacks.Callback):
             logs.update(self.psnr)
 
 
-def fit_encoder(prior, examples, held_out, folder, epochs=30, steps_per_epoch=100, seed=None):
+def fit_encoder(
+    prior,
+    examples,
+    held_out,
+    folder,
+    epochs=30,
+    steps_per_epoch=100,
+    learning_rate=1e-3,
+    seed=None,
+):
     """Trains a prior's `Encoder`, the one of clean images that it was trained with or a new one.
 
     Args:
-      prior: a `GanPrior` with DCGAN networks, which stay as they are; it is given the encoder.
-      examples, held_out, folder, epochs, steps_per_epoch, seed: of `fit`; `Examples` without
-        latents.
+      prior: a `GanPrior`, whose networks stay as they are; it is given the encoder.
+      examples, held_out, folder, epochs, steps_per_epoch, learning_rate, seed: of `fit`;
+        `Examples` without latents.
     Returns:
       dict from task to the mean PSNR in dB of G(z) on `held_out`, z being the encoder's.
+    Raises:
+      InputError: as `fit`.
     """
     encoder = prior.encoder or Encoder.for_prior(prior, precision.policy_of(prior.generator))
     shape = [prior.image_size, prior.image_size, 3]
@@ -69,8 +79,8 @@ def fit_encoder(prior, examples, held_out, folder, epochs=30, steps_per_epoch=10
     stacked = keras.layers.Concatenate(dtype="float32")([2.0 * inputs[0], inputs[1]])
     drawn = prior.generator(encoder.network(stacked), training=False)
     correction = keras.layers.Activation("linear", dtype="float32")(0.5 * drawn - inputs[0])
-    network, lengths = keras.Model(inputs, correction), (epochs, steps_per_epoch)
-    psnr = fit(network, examples, held_out, folder, *lengths, seed=seed)
+    network, settings = keras.Model(inputs, correction), (epochs, steps_per_epoch, learning_rate)
+    psnr = fit(network, examples, held_out, folder, *settings, seed=seed)
     prior.generator.trainable = trainable
     steps = epochs * steps_per_epoch
     encoder.training = {"images": len(examples.images), "steps": steps, "held_out_psnr": psnr}
@@ -210,7 +220,7 @@ def fit(
     )
     if not report.psnr or not all(value > -np.inf for value in report.psnr.values()):
         raise InputError(
-            "Expected a finite loss. Received: NaN; delete the folder and train again with a lower "
+            f"Expected a finite loss. Received: NaN, in {folder}; train again with a lower "
             "--learning_rate."
         )
     return report.psnr
