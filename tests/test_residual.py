@@ -214,7 +214,10 @@ def test_latents_are_searched_once(tiny_prior, complete_prior, searched, monkeyp
     files = sorted(folder.iterdir())
     before = [file.stat().st_mtime_ns for file in files]
     files[1].unlink()  # as if killed before the second
+    opened, load = [], np.load
+    monkeypatch.setattr(np, "load", lambda file: opened.append(load(file)) or opened[-1])
     again = residual_examples.search_latents(tiny_prior, clean, folder)
+    assert [each.fid for each in opened] == [None, None], "closed"
     assert files[0].stat().st_mtime_ns == before[0]
     for name in latents:
         np.testing.assert_allclose(again[name][1], latents[name][1], atol=1e-5)
