@@ -12,7 +12,15 @@ from conftest import make_tiny_prior
 from test_gan import slope_along, softplus
 from test_scripts import run_script
 
-from tfgpr import initialization, latent, residual, residual_examples, residual_training, tasks
+from tfgpr import (
+    initialization,
+    latent,
+    residual,
+    residual_examples,
+    residual_training,
+    tasks,
+    training_run,
+)
 from tfgpr.errors import InputError
 from tfgpr.images import write_png
 from tfgpr.prior import GanPrior, load_prior
@@ -123,6 +131,30 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path, monkeyp
         np.testing.assert_allclose(a, b, atol=1e-5)
     with open(tmp_path / "run" / "log.csv") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("callback", "moment"),
+    [
+        (training_run.Log, "on_epoch_end"),
+        (keras.callbacks.BackupAndRestore, "on_epoch_end"),
+        (keras.callbacks.BackupAndRestore, "on_train_end"),
+    ],
+)
+def test_each_epoch_is_logged_once_whenever_it_was_killed(callback, moment, tmp_path, monkeypatch):
+    def killed(self, *args):
+        raise SystemExit("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(callback, moment, killed)
+        with pytest.raises(SystemExit):
+            fitted(tmp_path, epochs=1)
+    for epochs in (1, 2):  # what goes on, and a later training
+        fitted(tmp_path, epochs)
+        with open(tmp_path / "log.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [int(row["epoch"]) for row in rows] == [*range(epochs)]
+        assert np.isfinite([float(row["denoising"]) for row in rows]).all()
 
 
 def test_a_training_that_diverges_begins_anew_when_called_again(tmp_path):

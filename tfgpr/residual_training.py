@@ -19,6 +19,7 @@ from tfgpr import metrics, precision
 from tfgpr.errors import InputError
 from tfgpr.initialization import Encoder
 from tfgpr.residual_examples import NAMES, SLICE
+from tfgpr.training_run import Log
 
 _LEAST_ERROR = 1e-4  # mean squared error below which being closer is worth nothing (40 dB)
 
@@ -212,13 +213,15 @@ def fit(
         steps_per_epoch=steps_per_epoch,
         verbose=1 if sys.stdout.isatty() else 2,
         callbacks=[
-            keras.callbacks.BackupAndRestore(str(folder / "backup")),
             keras.callbacks.TerminateOnNaN(),
             report,
-            keras.callbacks.CSVLogger(str(folder / "log.csv"), append=True),
+            Log(folder / "log.csv"),
+            keras.callbacks.BackupAndRestore(str(folder / "backup")),  # of what is in the log
         ],
     )
-    if not report.psnr or not all(value > -np.inf for value in report.psnr.values()):
+    if not report.psnr:  # killed behind the last epoch
+        report.on_epoch_end(epochs)
+    if not all(value > -np.inf for value in report.psnr.values()):
         raise InputError(
             f"Expected a finite loss. Received: NaN, in {folder}; train again with a lower "
             "--learning_rate."
