@@ -71,7 +71,7 @@ def fit_encoder(
     Returns:
       dict from task to the mean PSNR in dB of G(z) on `held_out`, z being the encoder's.
     Raises:
-      InputError: as `fit`.
+      InputError: as `fit`; no encoder is offered for images of this size.
     """
     encoder = prior.encoder or Encoder.for_prior(prior, precision.policy_of(prior.generator))
     shape = [prior.image_size, prior.image_size, 3]
