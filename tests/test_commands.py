@@ -36,7 +36,7 @@ def test_a_script_that_is_told_to_end_tidies_up(monkeypatch):
     assert tidied == [True]
 
 
-def test_a_folder_that_may_not_be_read_is_named(monkeypatch, tmp_path, capsys):
+def test_a_folder_that_may_not_be_read_is_named(monkeypatch, tmp_path):
     def forbidden(self):
         raise PermissionError(13, "Permission denied", str(self))
 

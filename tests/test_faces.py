@@ -247,9 +247,7 @@ def test_photos_without_a_face_are_named_and_left_out(
     assert not (tmp_path / "out" / "cup.png").exists()
 
 
-def test_what_cannot_be_restored_is_one_line(
-    needs_detector, prior_dir, tmp_path, portrait, capsys, monkeypatch
-):
+def test_what_cannot_be_restored_is_one_line(needs_detector, prior_dir, tmp_path, portrait, capsys):
     known = np.full(portrait.shape[:2], 255, np.uint8)
     write_png(tmp_path / "all.png", known)
     known[:5] = 0

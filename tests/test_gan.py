@@ -209,7 +209,7 @@ def test_the_average_follows_its_recursion(real):
         np.testing.assert_allclose(weight, expected, atol=1e-5)
 
 
-def test_fit_reports_and_the_discriminator_learns(rng):
+def test_fit_reports_and_the_discriminator_learns():
     gan = make_gan(augment=False, r1_gamma=0.0)
     gan.compile(Frozen(), keras.optimizers.Adam(1e-3))
     stripes = np.tile(np.float32([[0.0], [1.0]]), (16, 32))[..., None] * np.ones(3, np.float32)

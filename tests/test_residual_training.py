@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import types
 
 import keras
 import numpy as np
@@ -11,7 +12,16 @@ from conftest import make_tiny_prior
 from test_gan import slope_along, softplus
 from test_scripts import run_script
 
-from tfgpr import initialization, latent, residual, residual_examples, residual_training, tasks
+from tfgpr import (
+    initialization,
+    latent,
+    residual,
+    residual_examples,
+    residual_training,
+    tasks,
+    training_run,
+)
+from tfgpr.errors import InputError
 from tfgpr.images import write_png
 from tfgpr.prior import GanPrior, load_prior
 from tfgpr.restoration import Restorer
@@ -123,6 +133,55 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path, monkeyp
         assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1", "2"]
 
 
+@pytest.mark.parametrize(
+    ("callback", "moment"),
+    [
+        (training_run.Log, "on_epoch_end"),
+        (keras.callbacks.BackupAndRestore, "on_epoch_end"),
+        (keras.callbacks.BackupAndRestore, "on_train_end"),
+    ],
+)
+def test_each_epoch_is_logged_once_whenever_it_was_killed(callback, moment, tmp_path, monkeypatch):
+    def killed(self, *args):
+        raise SystemExit("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(callback, moment, killed)
+        with pytest.raises(SystemExit):
+            fitted(tmp_path, epochs=1)
+    for epochs in (1, 2):  # what goes on, and a later training
+        fitted(tmp_path, epochs)
+        with open(tmp_path / "log.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [int(row["epoch"]) for row in rows] == [*range(epochs)]
+        assert np.isfinite([float(row["denoising"]) for row in rows]).all()
+
+
+def test_a_training_that_diverges_begins_anew_when_called_again(tmp_path):
+    class Poisoned(Planted):
+        def batch(self, index):
+            inputs, missing = super().batch(index)
+            return inputs, np.nan * missing
+
+    with pytest.raises(InputError, match=f"{tmp_path / 'run'}.*--learning_rate"):
+        fitted(tmp_path / "run", examples=Poisoned())
+    for a, b in zip(fitted(tmp_path / "run"), fitted(tmp_path / "at once")):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_the_psnr_that_is_reported_is_that_of_a_planted_error(rng):
+    planted = np.linspace(20, 60, 80)  # dB, of each image
+    noise = rng.standard_normal((80, 16 * 16 * 3))
+    scale = 10 ** (-planted / 20) / (noise**2).mean(axis=1) ** 0.5
+    missing = np.float32(scale[:, None] * noise).reshape(80, 16, 16, 3)
+    examples = types.SimpleNamespace(batch=lambda index: (None, missing))
+    report = residual_training._Report(lambda inputs: 0.0, examples, batches=2)
+    report.on_epoch_end(0)
+    assert list(report.psnr) == list(residual_examples.NAMES)
+    expected = planted.reshape(5, 16).mean(axis=1)
+    np.testing.assert_allclose(list(report.psnr.values()), expected, atol=0.01)
+
+
 def test_a_seed_says_which_examples_are_seen(tmp_path):
     examples = Planted()
     fitted(tmp_path, epochs=1, examples=examples, seed=70)
@@ -173,6 +232,18 @@ def test_the_script_gives_a_prior_a_start_and_nu(arguments, tmp_path, capsys):
     assert run_script(*arguments, f"--start_from={tmp_path / 'prior'}") == 2
     assert "a network of nu" in capsys.readouterr().err
     assert not (tmp_path / "complete").exists()
+
+
+def test_the_learning_rate_is_that_of_both_networks(arguments, complete_prior, tmp_path):
+    """At a rate of zero both stay what they were."""
+    complete_prior.save(tmp_path / "begun")
+    given = [f"--{name}={tmp_path / 'begun'}" for name in ("model_dir", "start_from")]
+    assert run_script(*arguments, *given, "--learning_rate=0") == 0
+    begun, ended = (load_prior(tmp_path / name, "float32") for name in ("begun", "complete"))
+    assert ended.encoder.training["steps"] == ended.residual.training["steps"] == 2
+    for part in ("encoder", "residual"):
+        for a, b in zip(*(getattr(p, part).network.get_weights() for p in (begun, ended))):
+            np.testing.assert_array_equal(a, b)
 
 
 def test_networks_of_any_kind_get_a_start_and_nu(arguments, tmp_path):

@@ -86,18 +86,27 @@ def test_steps_in_parts_equal_steps_at_once(tiny_prior):
 
 
 @pytest.mark.parametrize("make", ALL_TASKS)
-def test_an_image_alone_equals_the_same_among_others(make, tiny_prior):
+def test_an_image_alone_equals_the_same_among_others_and_among_samples(make, tiny_prior):
     task = make()
     observed, given = observe(task, tiny_prior.sample(17, seed=3))
-    method = dataclasses.replace(QUICK, starts=2)
-    restorer = tfgpr.Restorer(tiny_prior, task, method)
-    together = restorer.restore(observed, **given)
-    one = slice(9, 10)
-    alone = restorer.restore(observed[one], **{k: v[one] for k, v in given.items()})
+    restorer = tfgpr.Restorer(tiny_prior, task, dataclasses.replace(QUICK, starts=2))
+
+    def restore(rows, num_samples=1):
+        conditions = {name: value[rows] for name, value in given.items()}
+        return restorer.restore(observed[rows], num_samples=num_samples, **conditions)
+
+    together, few, one = restore(slice(17)), slice(8, 11), slice(9, 10)
+    np.testing.assert_array_equal(together.samples[:, 0], together.images)
+    np.testing.assert_array_equal(together.spread, np.zeros((17, 32, 32)))
+    alone = restore(one)
     for name in ("images", "generated", "latent", "loss"):
         np.testing.assert_allclose(
             getattr(alone, name), getattr(together, name)[one], 1e-4, 1e-3, err_msg=name
         )
+    several = restore(few, num_samples=4).samples
+    assert several.shape == (3, 4, 32, 32, 3)
+    np.testing.assert_allclose(several[:, 0], together.images[few], atol=1e-3)
+    np.testing.assert_allclose(restore(one, 2).samples, several[1:2, :2], atol=1e-3)
 
 
 # Rate and lambda of the released code, for sums over images in [-1, 1]: its rate 0.01 and lambda
@@ -211,22 +220,6 @@ def test_more_starts_are_never_worse_and_the_kept_one_is_the_best(tiny_prior):
     assert (result.loss <= by_start.min(axis=(0, 2)) + 1e-4).all()
     single = tfgpr.Restorer(tiny_prior, task, QUICK).restore(observed)
     assert (result.loss <= single.loss + 1e-3).all()
-
-
-@pytest.mark.parametrize("make", ALL_TASKS)
-def test_a_sample_is_the_same_whatever_their_number_and_the_batch(make, tiny_prior):
-    task = make()
-    observed, given = observe(task, tiny_prior.sample(3, seed=3))
-    restorer = tfgpr.Restorer(tiny_prior, task, dataclasses.replace(QUICK, starts=2))
-    several = restorer.restore(observed, num_samples=4, **given)
-    assert several.samples.shape == (3, 4, 32, 32, 3)
-    single = restorer.restore(observed, **given)
-    np.testing.assert_allclose(single.images, several.samples[:, 0], atol=1e-3)
-    np.testing.assert_array_equal(single.samples[:, 0], single.images)
-    np.testing.assert_array_equal(single.spread, np.zeros((3, 32, 32)))
-    one = slice(1, 2)
-    alone = restorer.restore(observed[one], num_samples=2, **{k: v[one] for k, v in given.items()})
-    np.testing.assert_allclose(alone.samples, several.samples[one, :2], atol=1e-3)
 
 
 def test_the_best_sample_is_the_answer_and_the_spread_is_theirs(tiny_prior):

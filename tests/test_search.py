@@ -62,17 +62,6 @@ def test_nesterov_equals_keras_sgd_seen_from_the_look_ahead(rng):
     np.testing.assert_allclose(z, variable, atol=1e-5)
 
 
-def test_importance_weights_are_the_unknown_share_of_the_window(rng):
-    known = (rng.random((1, 12, 12, 1)) < 0.6).astype(np.float32)
-    weights = objective.importance_weights(tf.constant(known), 7).numpy()[0, :, :, 0]
-    mask = known[0, :, :, 0]
-    for r in range(12):
-        for c in range(12):
-            window = mask[max(r - 3, 0) : r + 4, max(c - 3, 0) : c + 4]
-            expected = mask[r, c] * (1 - window).mean()
-            assert weights[r, c] == pytest.approx(expected, abs=1e-6)
-
-
 def test_the_data_term_is_a_sum_of_powers(rng):
     images, observed = rng.random((2, 2, 8, 8, 3), np.float32)
     for p in (1, 2):

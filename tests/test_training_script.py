@@ -63,12 +63,11 @@ def test_held_out_images_are_those_behind_or_the_last(faces):
         TrainingImages.of_folder(faces, 32, None, num_held_out=100)
 
 
-@pytest.mark.parametrize("size", [32, 64, 128])
-def test_the_script_trains_at_every_size_and_keeps_the_best(size, faces, tmp_path, capsys):
+def test_the_script_trains_and_keeps_the_best(faces, tmp_path, capsys):
     model_dir = tmp_path / "run"
     code = run_script(
         "scripts/train.py", f"--data_dir={faces}", f"--model_dir={model_dir}", "--epochs=1",
-        f"--image_size={size}", "--crop_fraction=1", "--base_channels=4", "--latent_dim=4",
+        "--image_size=32", "--crop_fraction=1", "--base_channels=4", "--latent_dim=4",
         "--batch_size=30", "--judge_every=2", "--dtype=float32",
     )  # fmt: skip
     assert code == 0
@@ -76,7 +75,7 @@ def test_the_script_trains_at_every_size_and_keeps_the_best(size, faces, tmp_pat
     assert "95 images, 1 epochs of 3 steps" in said
     assert "fewer than 1,000" in said
     prior = load_prior(model_dir)
-    assert prior.image_size == size
+    assert prior.image_size == 32
     assert prior.crop == 1.0
     assert prior.training["recipe"]["cutout"]
     assert prior.training["health"]["step"] in (2, 3)

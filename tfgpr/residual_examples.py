@@ -78,7 +78,8 @@ def search_latents(prior, images, folder, first=0, every=1):
             latents = _search(restorers, as_images(part), first + start)
             with atomic_path(file) as partial:
                 np.savez(partial, of=sha256, **latents)
-        stored = np.load(file)
+        with np.load(file) as arrays:
+            stored = dict(arrays)
         if str(stored.get("of")) != sha256:
             raise InputError(
                 f"Expected the latents of these images and this prior in {folder}. Received: "

@@ -15,19 +15,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgpr import precision
+from tfgpr import metrics, precision
 from tfgpr.errors import InputError
 from tfgpr.initialization import Encoder
 from tfgpr.residual_examples import NAMES, SLICE
+from tfgpr.training_run import Log
 
 _LEAST_ERROR = 1e-4  # mean squared error below which being closer is worth nothing (40 dB)
 
 _SCALE = 10.0  # makes what the critic sees about as large as an image
-_ENCODER_RATE = 3e-4  # of Adam; at 1e-3 the tanh saturates and little is learned
 
 
 def log_error(missing, correction):
-    """log10 of each image's mean squared error: what a decibel of PSNR is made of.
+    """log10 of each image's mean squared error and `_LEAST_ERROR`, `[batch]`.
 
     Equal ratios count alike, so the tasks that are nearly solved weigh as much as the others.
     """
@@ -45,22 +45,33 @@ class _Report(keras.callbacks.Callback):
         self.psnr = {}
 
     def on_epoch_end(self, epoch, logs=None):
-        errors = [-10.0 * log_error(x, self.network(each)) for each, x in self.held_out]
-        errors = tf.reduce_mean(tf.reshape(errors, [-1, len(NAMES), SLICE]), axis=[0, 2])
-        self.psnr = {name: round(float(error), 2) for name, error in zip(NAMES, errors)}
+        psnr = [metrics.psnr(self.network(each), x) for each, x in self.held_out]
+        psnr = tf.reduce_mean(tf.reshape(psnr, [-1, len(NAMES), SLICE]), axis=[0, 2])
+        self.psnr = {name: round(float(value), 2) for name, value in zip(NAMES, psnr)}
         if logs is not None:
             logs.update(self.psnr)
 
 
-def fit_encoder(prior, examples, held_out, folder, epochs=30, steps_per_epoch=100, seed=None):
+def fit_encoder(
+    prior,
+    examples,
+    held_out,
+    folder,
+    epochs=30,
+    steps_per_epoch=100,
+    learning_rate=1e-3,
+    seed=None,
+):
     """Trains a prior's `Encoder`, the one of clean images that it was trained with or a new one.
 
     Args:
-      prior: a `GanPrior` with DCGAN networks, which stay as they are; it is given the encoder.
-      examples, held_out, folder, epochs, steps_per_epoch, seed: of `fit`; `Examples` without
-        latents.
+      prior: a `GanPrior`, whose networks stay as they are; it is given the encoder.
+      examples, held_out, folder, epochs, steps_per_epoch, learning_rate, seed: of `fit`;
+        `Examples` without latents.
     Returns:
       dict from task to the mean PSNR in dB of G(z) on `held_out`, z being the encoder's.
+    Raises:
+      InputError: as `fit`; no encoder is offered for images of this size.
     """
     encoder = prior.encoder or Encoder.for_prior(prior, precision.policy_of(prior.generator))
     shape = [prior.image_size, prior.image_size, 3]
@@ -69,8 +80,8 @@ def fit_encoder(prior, examples, held_out, folder, epochs=30, steps_per_epoch=10
     stacked = keras.layers.Concatenate(dtype="float32")([2.0 * inputs[0], inputs[1]])
     drawn = prior.generator(encoder.network(stacked), training=False)
     correction = keras.layers.Activation("linear", dtype="float32")(0.5 * drawn - inputs[0])
-    network, lengths = keras.Model(inputs, correction), (epochs, steps_per_epoch)
-    psnr = fit(network, examples, held_out, folder, *lengths, seed=seed)
+    network, settings = keras.Model(inputs, correction), (epochs, steps_per_epoch, learning_rate)
+    psnr = fit(network, examples, held_out, folder, *settings, seed=seed)
     prior.generator.trainable = trainable
     steps = epochs * steps_per_epoch
     encoder.training = {"images": len(examples.images), "steps": steps, "held_out_psnr": psnr}
@@ -202,15 +213,17 @@ def fit(
         steps_per_epoch=steps_per_epoch,
         verbose=1 if sys.stdout.isatty() else 2,
         callbacks=[
-            keras.callbacks.BackupAndRestore(str(folder / "backup")),
             keras.callbacks.TerminateOnNaN(),
             report,
-            keras.callbacks.CSVLogger(str(folder / "log.csv"), append=True),
+            Log(folder / "log.csv"),
+            keras.callbacks.BackupAndRestore(str(folder / "backup")),  # of what is in the log
         ],
     )
-    if not report.psnr or not all(map(np.isfinite, report.psnr.values())):
+    if not report.psnr:  # killed behind the last epoch
+        report.on_epoch_end(epochs)
+    if not all(value > -np.inf for value in report.psnr.values()):
         raise InputError(
-            "Expected a finite loss. Received: NaN; delete the folder and train again with a lower "
+            f"Expected a finite loss. Received: NaN, in {folder}; train again with a lower "
             "--learning_rate."
         )
     return report.psnr

@@ -13,7 +13,6 @@ A run's folder:
 """
 
 import dataclasses
-import importlib.util
 import inspect
 import json
 import pathlib
@@ -28,7 +27,7 @@ from tfgpr.files import require_free, write_json
 from tfgpr.gan import GAN, synchronize_batch_norm
 from tfgpr.images import FACE_CROP
 from tfgpr.prior import GanPrior
-from tfgpr.training_run import Log, Run
+from tfgpr.training_run import Log, Run, has_tensorboard
 from tfgpr.training_state import load_state, save_state
 
 
@@ -320,7 +319,7 @@ def _claim(model_dir, recipe, provenance, resume):
 
 def _loggers(model_dir):
     loggers = [Log(model_dir / "log.csv")]
-    if importlib.util.find_spec("tensorboard"):  # no longer installed with TensorFlow
+    if has_tensorboard():
         folder = str(model_dir / "tensorboard")
         loggers.append(keras.callbacks.TensorBoard(folder, write_graph=False))
     return loggers

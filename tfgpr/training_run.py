@@ -19,7 +19,7 @@ from tfgpr.gan import recompute_batch_norm, tensorflow_variables
 from tfgpr.images import grid, write_png
 from tfgpr.initialization import Encoder
 from tfgpr.prior import GanPrior
-from tfgpr.training_state import networks, optimizers
+from tfgpr.training_state import networks, optimizer_variables, optimizers
 
 CHECK_EVERY = 20  # steps from one look at the losses to the next
 D_WON = 0.05  # D's mean loss below which it tells every image; at equality it is 2 log 2
@@ -66,12 +66,15 @@ class Run(keras.callbacks.Callback):
         checkpoint = tf.train.Checkpoint(
             steps=gan.steps,
             **{n: tensorflow_variables(getattr(gan, n).variables) for n in networks(gan)},
-            **{n: _optimizer_variables(getattr(gan, n)) for n in optimizers(gan)},
+            **{
+                n: tensorflow_variables(optimizer_variables(getattr(gan, n)))
+                for n in optimizers(gan)
+            },
         )
         folder = str(self.model_dir / "checkpoints")
         self.manager = tf.train.CheckpointManager(checkpoint, folder, 2)
         self.board = None
-        if importlib.util.find_spec("tensorboard"):  # no longer installed with TensorFlow
+        if has_tensorboard():
             self.board = tf.summary.create_file_writer(str(self.model_dir / "tensorboard" / "run"))
         self.begin()
 
@@ -233,9 +236,9 @@ class Run(keras.callbacks.Callback):
         self.board.flush()
 
 
-def _optimizer_variables(optimizer):
-    variables = optimizer.variables
-    return tensorflow_variables(variables() if callable(variables) else variables)
+def has_tensorboard():
+    """Whether it is installed: it no longer is with TensorFlow."""
+    return importlib.util.find_spec("tensorboard") is not None
 
 
 def duration(seconds):

@@ -33,6 +33,12 @@ def optimizers(gan):
     return tuple(f"{name}_optimizer" for name in gan.trained)
 
 
+def optimizer_variables(optimizer):
+    """Its Keras variables: an attribute, or a method in older optimizers."""
+    variables = optimizer.variables
+    return variables() if callable(variables) else variables
+
+
 def save_state(gan, path, recipe):
     """Writes the state of a compiled `GAN`, atomically.
 
@@ -110,6 +116,5 @@ def _of(arrays, name):
 def _moments(optimizer):
     if isinstance(optimizer, keras.optimizers.Adam):
         return optimizer._velocities  # Keras has no public name; the same in Keras 2 and 3
-    variables = optimizer.variables
-    variables = variables() if callable(variables) else variables
+    variables = optimizer_variables(optimizer)
     return [v for v in variables if len(v.shape) and "float" in str(v.dtype)]
