@@ -5,7 +5,8 @@ python export/export_savedmodel.py --output=models/tfgpr
 
 from absl import flags, logging
 
-from tfgpr import commands
+from tfgpr import commands, precision, serving
+from tfgpr.prior import load_prior
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("output", None, "Folder of all versions of the model.")
@@ -16,16 +17,11 @@ flags.DEFINE_string("model_dir", None, "Folder of the prior; default: the shippe
 flags.DEFINE_integer("iterations", None, "Of every task; default: each task's own.", lower_bound=1)
 flags.DEFINE_string("default_task", "inpainting", "What the signature serving_default restores.")
 flags.DEFINE_integer("seed", 0, "Of the starts.", 0, 2**31 - 1)
-flags.DEFINE_enum(
-    "dtype", "float32", ["auto", "float32", "mixed_bfloat16"], "What the networks compute in."
-)
+flags.DEFINE_enum("dtype", "float32", precision.DTYPES, "What the networks compute in.")
 flags.mark_flags_as_required(["output"])
 
 
 def main(_):
-    from tfgpr import serving
-    from tfgpr.prior import load_prior
-
     logging.set_verbosity(logging.WARNING)  # TensorFlow names the folder before its renaming
     path = serving.export_savedmodel(
         load_prior(FLAGS.model_dir, FLAGS.dtype),

@@ -29,7 +29,7 @@ def main(_):
     from tfgpr.serving import metadata
     from tfgpr.serving.versions import newest
 
-    clients, batches = numbers("clients"), numbers("batch_sizes")
+    clients, batches = commands.numbers("clients", 64), commands.numbers("batch_sizes", 64)
     require_loopback()
     folder = newest(FLAGS.model_base_path)
     about = metadata.read(folder)
@@ -85,15 +85,6 @@ def measure(where, restore, clients, batch):
         flush=True,
     )
     return {"where": where, "clients": clients, "batch": batch, **row}
-
-
-def numbers(name):
-    from tfgpr.errors import InputError
-
-    values = FLAGS[name].value
-    if not values or not all(value.isdecimal() and 1 <= int(value) <= 64 for value in values):
-        raise InputError(f"Expected --{name} as numbers from 1 to 64. Received: {values}.")
-    return [int(value) for value in values]
 
 
 def require_loopback():

@@ -6,15 +6,14 @@ python export/restore_client.py --target=localhost:8500 --task=inpainting --inpu
 
 import time
 
+import keras
 from absl import flags
 
-from tfgpr import commands
-
-TASKS = ["inpainting", "colorization", "super_resolution", "denoising", "dequantization"]
+from tfgpr import commands, files, images, observations, serving, tasks
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("target", None, "HOST:PORT of the server's gRPC service.")
-flags.DEFINE_enum("task", None, TASKS, "What was done to the images.")
+flags.DEFINE_enum("task", None, list(tasks.TASKS), "What was done to the images.")
 flags.DEFINE_string("input", None, "An image file, or a folder of them.")
 flags.DEFINE_string("output", None, "New folder for the restored images.")
 flags.DEFINE_string("known", None, "Inpainting: mask file, white = observed, black = hole.")
@@ -37,10 +36,6 @@ flags.mark_flags_as_required(["target", "task", "input", "output"])
 
 
 def main(_):
-    import keras
-
-    from tfgpr import files, images, observations, serving, tasks
-
     files.require_free(FLAGS.output, FLAGS.overwrite)
     with serving.RestoreClient(
         FLAGS.target,

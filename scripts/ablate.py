@@ -5,7 +5,8 @@ python scripts/ablate.py --data_dir=img_align_celeba --output=results/ablation
 
 from absl import flags
 
-from tfgpr import commands
+from tfgpr import commands, load_prior
+from tfgpr.evaluation.ablation import ablate
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "Folder of images that no prior was trained on.")
@@ -20,9 +21,6 @@ flags.mark_flags_as_required(["data_dir", "output"])
 
 
 def main(_):
-    from tfgpr import load_prior
-    from tfgpr.evaluation.ablation import ablate
-
     ablate(
         load_prior(FLAGS.model_dir),
         FLAGS.data_dir,

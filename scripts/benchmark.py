@@ -3,16 +3,18 @@
 python scripts/benchmark.py --data_dir=img_align_celeba --output=results/benchmark.json
 """
 
+import functools
+
 from absl import flags
 
-from tfgpr import commands
-
-TASKS = ["inpainting", "colorization", "super_resolution", "denoising", "dequantization"]
+import tfgpr
+from tfgpr import benchmark, commands, data, precision, tasks
+from tfgpr.benchmark import report, run
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("output", None, "JSON file; the plot goes beside it. A run continues.")
 flags.DEFINE_list("sections", None, "Parts, separated by commas; all if left out.")
-flags.DEFINE_enum("task", "inpainting", TASKS, "What is restored.")
+flags.DEFINE_enum("task", "inpainting", list(tasks.TASKS), "What is restored.")
 flags.DEFINE_string("data_dir", None, "Folder of clean images; drawn by the prior if left out.")
 flags.DEFINE_integer("first", 8000, "Index of the first image, from 0.", lower_bound=0)
 flags.DEFINE_integer("num_images", 64, "How many are restored as a batch.", lower_bound=2)
@@ -22,7 +24,7 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_boolean("pytorch", True, "Run the published loop in PyTorch too.")
 flags.DEFINE_string("model_dir", None, "Folder of a prior; the shipped one if left out.")
-flags.DEFINE_enum("dtype", "auto", ["auto", "float32", "mixed_bfloat16"], "Compute dtype.")
+flags.DEFINE_enum("dtype", "auto", precision.DTYPES, "Compute dtype.")
 flags.DEFINE_list("batches", ["1", "4", "16", "64", "256"], "Batches of section scaling.")
 flags.DEFINE_list("iterations", ["20", "40", "80", "160", "320"], "Iterations of scaling.")
 flags.DEFINE_list("widths", ["32", "64", "128"], "base_channels of scaling and training.")
@@ -36,12 +38,6 @@ flags.mark_flags_as_required(["output"])
 
 
 def main(_):
-    import functools
-
-    import tfgpr
-    from tfgpr import benchmark, data
-    from tfgpr.benchmark import report, run
-
     load = functools.partial(tfgpr.load_prior, FLAGS.model_dir)
     prior = load("float32")
     if FLAGS.data_dir is None:
@@ -53,7 +49,7 @@ def main(_):
         images = tfgpr.images.as_images(folder.load())
     setting = run.Setting(
         load=load,
-        task=tfgpr.tasks.TASKS[FLAGS.task](),
+        task=tasks.TASKS[FLAGS.task](),
         images=images,
         single_images=FLAGS.single_images,
         paper_iterations=FLAGS.paper_iterations,
@@ -63,24 +59,15 @@ def main(_):
         dtype=FLAGS.dtype,
         model_dir=FLAGS.model_dir,
         data_dir=FLAGS.data_dir,
-        batches=numbers("batches"),
-        iterations=numbers("iterations"),
-        widths=numbers("widths"),
-        training_batches=numbers("training_batches"),
+        batches=commands.numbers("batches"),
+        iterations=commands.numbers("iterations"),
+        widths=commands.numbers("widths"),
+        training_batches=commands.numbers("training_batches"),
     )
     sections = FLAGS.sections or tuple(benchmark.SECTIONS)
     found = benchmark.benchmark(setting, FLAGS.output, sections, FLAGS.overwrite)
     print(report.table(found))
     print(f"\nWrote {FLAGS.output} and its plot.")
-
-
-def numbers(name):
-    from tfgpr.errors import InputError
-
-    values = FLAGS[name].value
-    if not values or not all(value.isdecimal() and int(value) > 0 for value in values):
-        raise InputError(f"Expected --{name} as numbers from 1 on. Received: {values}.")
-    return tuple(map(int, values))
 
 
 if __name__ == "__main__":

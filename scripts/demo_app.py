@@ -5,13 +5,13 @@ python scripts/demo_app.py
 
 from absl import flags
 
-from tfgpr import commands
+from tfgpr import commands, precision
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; the default is this machine only.")
 flags.DEFINE_integer("port", 7860, "Port of the page; 0: any free one.", 0, 65535)
 flags.DEFINE_string("model_dir", None, "Folder of a prior; the shipped one if left out.")
-flags.DEFINE_enum("dtype", "auto", ["auto", "float32", "mixed_bfloat16"], "Compute dtype.")
+flags.DEFINE_enum("dtype", "auto", precision.DTYPES, "Compute dtype.")
 flags.DEFINE_string("target", None, "HOST:PORT of a server to restore through, in place of that.")
 flags.DEFINE_string("model", "tfgpr", "Name of the model on the server.")
 flags.DEFINE_float("deadline", 120.0, "Seconds that the server may take.")

@@ -5,7 +5,10 @@ python scripts/evaluate.py --data_dir=img_align_celeba --output=results/faces
 
 from absl import flags
 
-from tfgpr import commands
+from tfgpr import commands, evaluation, prior
+from tfgpr.errors import InputError
+from tfgpr.evaluation.methods import USE_PRIOR
+from tfgpr.images import FACE_CROP
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "Folder of images.")
@@ -27,11 +30,6 @@ flags.mark_flags_as_required(["data_dir", "output"])
 
 
 def main(_):
-    from tfgpr import evaluation, prior
-    from tfgpr.errors import InputError
-    from tfgpr.evaluation.methods import USE_PRIOR
-    from tfgpr.images import FACE_CROP
-
     if FLAGS.image_size and FLAGS.image_size % 4:
         raise InputError(f"Expected --image_size in fours. Received: {FLAGS.image_size}.")
     wanted = FLAGS.methods or evaluation.METHODS

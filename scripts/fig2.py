@@ -8,6 +8,8 @@ the realism term log(1 - D) - log D = log q(x) - log p(x). Its descent direction
 of the data minus that of the generator. Here both are mixtures of Gaussians, in closed form.
 """
 
+import pathlib
+
 import numpy as np
 import PIL.Image
 import PIL.ImageDraw
@@ -135,8 +137,6 @@ def draw():
 
 
 def main(_):
-    import pathlib
-
     path = pathlib.Path(FLAGS.output)
     if path.suffix != ".png":
         raise InputError(f"Expected --output to end in .png. Received: {path}.")

@@ -7,7 +7,9 @@ import pathlib
 
 from absl import flags
 
-from tfgpr import commands
+from tfgpr import commands, data, files, health, images, judge, judge_report, precision
+from tfgpr.errors import InputError
+from tfgpr.prior import SHIPPED, GanPrior
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "Folder of images: those trained on, and others after them.")
@@ -25,17 +27,13 @@ flags.DEFINE_integer("num_inversions", 64, "How many of them are inverted.", low
 flags.DEFINE_integer(
     "num_train", 8000, "How many of the files that were trained on, at most.", lower_bound=4
 )
-flags.DEFINE_enum("dtype", "auto", ["auto", "float32", "mixed_bfloat16"], "Compute dtype.")
+flags.DEFINE_enum("dtype", "auto", precision.DTYPES, "Compute dtype.")
 flags.DEFINE_boolean("record", False, "Write what was found into the prior's model.json.")
 flags.DEFINE_boolean("overwrite", False, "Replace results of the same name in --output.")
 flags.mark_flags_as_required(["data_dir", "output"])
 
 
 def main(_):
-    from tfgpr import data, files, health, images, judge, judge_report
-    from tfgpr.errors import InputError
-    from tfgpr.prior import SHIPPED, GanPrior
-
     files.require_free(FLAGS.output, FLAGS.overwrite)
     model_dir = pathlib.Path(FLAGS.model_dir or SHIPPED)
     prior = GanPrior.load(model_dir, FLAGS.dtype)

@@ -5,9 +5,12 @@ python scripts/make_pictures.py
 
 import pathlib
 
+import numpy as np
 from absl import flags
 
-from tfgpr import commands
+import tfgpr
+from tfgpr import commands, images
+from tfgpr.prior import SHIPPED
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model_dir", None, "Folder of a prior; the shipped one if left out.")
@@ -15,12 +18,6 @@ flags.DEFINE_string("output", None, "Folder for the pictures; where the package 
 
 
 def main(_):
-    import numpy as np
-
-    import tfgpr
-    from tfgpr import images
-    from tfgpr.prior import SHIPPED
-
     prior = tfgpr.load_prior(FLAGS.model_dir)
     columns = {}
     for name, make in tfgpr.tasks.TASKS.items():

@@ -7,12 +7,11 @@ import time
 
 from absl import flags
 
-from tfgpr import commands
-
-TASKS = ["inpainting", "colorization", "super_resolution", "denoising", "dequantization"]
+import tfgpr
+from tfgpr import commands, files, observations, precision, restore_files, tasks
 
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("task", None, TASKS, "What was done to the images.")
+flags.DEFINE_enum("task", None, list(tasks.TASKS), "What was done to the images.")
 flags.DEFINE_string("input", None, "An image file, or a folder of them.")
 flags.DEFINE_string("output", None, "New folder for the restored images.")
 flags.DEFINE_string("known", None, "Inpainting: mask file, white = observed, black = hole.")
@@ -36,21 +35,18 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_boolean("find_faces", False, "Inputs are photos: restore the faces that are in them.")
 flags.DEFINE_integer("batch_size", 32, "Images restored at a time.", lower_bound=1)
-flags.DEFINE_enum("dtype", "auto", ["auto", "float32", "mixed_bfloat16"], "Compute dtype.")
+flags.DEFINE_enum("dtype", "auto", precision.DTYPES, "Compute dtype.")
 flags.DEFINE_boolean("overwrite", False, "Replace results of the same name in --output.")
 flags.mark_flags_as_required(["task", "input", "output"])
 
 
 def main(_):
-    import tfgpr
-    from tfgpr import files, observations, restore_files
-
     if FLAGS.value and FLAGS.task != "colorization":
         raise tfgpr.InputError(f"Expected --value with colorization only. Received: {FLAGS.task}.")
     if FLAGS.find_faces and FLAGS.crop != "auto":
         raise tfgpr.InputError(f"Expected no --crop with --find_faces. Received: {FLAGS.crop}.")
     files.require_free(FLAGS.output, FLAGS.overwrite)
-    task = tfgpr.tasks.TASKS[FLAGS.task](**({"value": True} if FLAGS.value else {}))
+    task = tasks.TASKS[FLAGS.task](**({"value": True} if FLAGS.value else {}))
     method = getattr(task, FLAGS.method)
     if FLAGS.iterations is not None:
         method = method.with_iterations(FLAGS.iterations)

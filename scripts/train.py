@@ -3,9 +3,13 @@
 python scripts/train.py --data_dir=img_align_celeba --model_dir=runs/faces
 """
 
+import tensorflow as tf
 from absl import flags
 
-from tfgpr import commands
+from tfgpr import commands, data, precision, training, training_speed
+from tfgpr.images import FACE_CROP
+from tfgpr.judge import QuickJudge
+from tfgpr.training_plan import Plan, TrainingImages
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "Folder of images; for celeb_a: where TFDS keeps its data.")
@@ -27,7 +31,7 @@ flags.DEFINE_integer(
 flags.DEFINE_boolean("crop", True, "Cut the face crop; --nocrop: images have the right size.")
 flags.DEFINE_float(
     "crop_fraction",
-    108 / 178,
+    FACE_CROP,
     "Side of the central square that is cut, relative to the width; 1: all of it.",
     lower_bound=0.01,
     upper_bound=1.0,
@@ -52,7 +56,7 @@ flags.DEFINE_boolean("augment", True, "DiffAugment.")
 flags.DEFINE_boolean("cutout", None, "DiffAugment hides a square; left out: for small sets.")
 flags.DEFINE_boolean("discriminator_batch_norm", False, "Batch norm in D, as in the paper.")
 flags.DEFINE_boolean("spectral_norm", False, "Spectral norm in D.")
-flags.DEFINE_enum("dtype", "auto", ["auto", "float32", "mixed_bfloat16"], "Compute dtype.")
+flags.DEFINE_enum("dtype", "auto", precision.DTYPES, "Compute dtype.")
 flags.DEFINE_float("checkpoint_minutes", 3.0, "Time between checkpoints.", lower_bound=0)
 flags.DEFINE_integer(
     "judge_every", 500, "Steps between two judgements; 0: none at all.", lower_bound=0
@@ -64,12 +68,6 @@ flags.mark_flags_as_required(["model_dir"])
 
 
 def main(_):
-    import tensorflow as tf
-
-    from tfgpr import data, training, training_speed
-    from tfgpr.judge import QuickJudge
-    from tfgpr.training_plan import Plan, TrainingImages
-
     crop = FLAGS.crop_fraction if FLAGS.crop else None
     read = TrainingImages.of_celeb_a if FLAGS.dataset == "celeb_a" else TrainingImages.of_folder
     images = read(FLAGS.data_dir, FLAGS.image_size, crop, FLAGS.num_images, FLAGS.num_held_out)

@@ -11,7 +11,7 @@ trains nu. Killed at any moment, the same command goes on. What it ends with is 
 
 from absl import flags
 
-from tfgpr import commands
+from tfgpr import commands, residual_run
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "Folder of the images that the prior was trained on.")
@@ -42,8 +42,6 @@ flags.mark_flags_as_required(["data_dir", "work_dir", "output"])
 
 
 def main(_):
-    from tfgpr import residual_run
-
     prior = residual_run.train(
         FLAGS.data_dir,
         FLAGS.work_dir,

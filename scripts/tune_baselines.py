@@ -22,6 +22,7 @@ reaches 25.86 / .802 with tolerance .06 and 8 turns, in twice the time; tv dequa
 from absl import flags
 
 from tfgpr import commands
+from tfgpr.evaluation.tuning import tune
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "Folder of images.")
@@ -34,8 +35,6 @@ flags.mark_flags_as_required(["data_dir"])
 
 
 def main(_):
-    from tfgpr.evaluation.tuning import tune
-
     tune(FLAGS.data_dir, FLAGS.first, FLAGS.num_images, FLAGS.methods, FLAGS.tasks, FLAGS.cache)
 
 

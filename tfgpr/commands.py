@@ -47,6 +47,21 @@ def run(main, others=False):
     app.run(guarded, flags_parser=parse)
 
 
+def numbers(name, most=None):
+    """The value of a list flag as whole numbers from 1 to `most` (None: to any).
+
+    Raises:
+      InputError: it is empty, or has something else in it.
+    """
+    values = flags.FLAGS[name].value
+    limit = f"from 1 to {most}" if most else "from 1 on"
+    if not values or not all(
+        value.isdecimal() and 1 <= int(value) <= (most or int(value)) for value in values
+    ):
+        raise InputError(f"Expected --{name} as numbers {limit}. Received: {values}.")
+    return tuple(map(int, values))
+
+
 def _say(message):
     print(f"error: {message}", file=sys.stderr)
     return 2
