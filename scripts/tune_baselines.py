@@ -35,7 +35,14 @@ flags.mark_flags_as_required(["data_dir"])
 
 
 def main(_):
-    tune(FLAGS.data_dir, FLAGS.first, FLAGS.num_images, FLAGS.methods, FLAGS.tasks, FLAGS.cache)
+    tune(
+        FLAGS.data_dir,
+        FLAGS.methods,
+        FLAGS.tasks,
+        first=FLAGS.first,
+        num_images=FLAGS.num_images,
+        cache=FLAGS.cache,
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Chooses the weights of the baselines by trying a grid of them."""
+"""Which weights suit the baselines best: every one of a grid is tried on training faces."""
 
 import itertools
 import pathlib
@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 
 from tfgpr import metrics
+from tfgpr.baselines import BASELINES
 from tfgpr.errors import InputError
 from tfgpr.evaluation.faces import Faces
 from tfgpr.evaluation.methods import Learner
@@ -38,51 +39,65 @@ GRIDS = {
         "dequantization": {"used": (800, 1500), "noise": (0.014, 0.02, 0.03, 0.04, 0.06)},
     },
 }
-_SIZE = 64  # of the images, in pixels
-_BATCH = 100  # images restored at once
+_SIZE = 64  # side of the images in pixels
+_CHUNK = 100  # images restored at once
 
 
-def tune(data_dir, first=7500, num_images=100, methods=None, tasks=None, cache=None):
-    """Prints the three best weights of each grid, by mean PSNR, and whether they are at its edge.
+def tune(data_dir, methods=None, tasks=None, first=7500, num_images=100, cache=None):
+    """Tries the weights of `GRIDS`, and prints the three with the highest mean PSNR.
 
     Args:
-      data_dir: folder of images, sorted by name; the baselines learn from those before `first`.
-      first, num_images: the images that the weights are tried on.
-      methods: names of `GRIDS`; None: all.
-      tasks: names of tasks; None: all.
-      cache: folder where to keep what the baselines learn; None: nothing is kept.
+      data_dir: folder of images; baselines learn from the files before `first`.
+      methods, tasks: names in the grids; None: all.
+      first, num_images: the part of the sorted files that the weights are tried on.
+      cache: folder where to keep what the baselines learn, or None.
+    Returns:
+      `{method: {task: [(psnr, ssim, {weight: value}), ...]}}`, all that was tried, best first.
     Raises:
-      InputError: an unknown method or task; too few images.
+      InputError: an unknown method or task; too few images, or none to learn from.
     """
-    for names, known, what in ((methods, GRIDS, "methods"), (tasks, TASKS, "tasks")):
-        for name in names or ():
-            if name not in known:
-                raise InputError(f"Expected {what} in {', '.join(known)}. Received: {name!r}.")
+    for name in methods or ():
+        if name not in GRIDS:
+            raise InputError(f"Expected methods in {', '.join(GRIDS)}. Received: {name!r}.")
+    for name in tasks or ():
+        if name not in TASKS:
+            raise InputError(f"Expected tasks in {', '.join(TASKS)}. Received: {name!r}.")
+    if first < 1 and any(BASELINES[method].learned for method in methods or GRIDS):
+        raise InputError(
+            "Expected files to learn from, before --first. Received: "
+            f"--first={first}; choose a later one, or --methods=tv,low_rank."
+        )
     faces = Faces.load(data_dir, first, num_images, _SIZE, FACE_CROP)
     cache = cache and pathlib.Path(cache)
     learner = Learner(cache, _SIZE, faces.load_training, faces.training_fingerprint())
     clean = faces.images.astype(np.float32) / 255
-    for method in methods or GRIDS:
-        for name, grid in GRIDS[method].items():
-            if name in (tasks or TASKS):
-                _tune(learner(method), TASKS[name](), grid, clean, first)
+    return {
+        method: {
+            name: _tune(learner(method), TASKS[name](), grid, clean, first)
+            for name, grid in GRIDS[method].items()
+            if name in (tasks or TASKS)
+        }
+        for method in methods or GRIDS
+    }
 
 
 def _tune(baseline, task, grid, clean, first):
+    """All weights of a grid, best first; prints the best three."""
     observed, conditions = task.observe(clean, first=first)
     known = conditions["known"][:1] if conditions else None
     found = []
     for values in itertools.product(*grid.values()):
         for weight, value in zip(grid, values):
             _set(baseline, weight, task.name, value)
-        found.append((*_scores(baseline, task, observed, known, clean), values))
+        scores = _scores(baseline, task, observed, known, clean)
+        found.append((*scores, dict(zip(grid, values))))
     found.sort(key=lambda each: -each[0])
-    for psnr, ssim, values in found[:3]:
-        weights = dict(zip(grid, values))
+    for psnr, ssim, weights in found[:3]:
         print(f"{baseline.name:10s} {task.name:17s} {psnr:.3f} dB {ssim:.4f} {weights}", flush=True)
-    edges = [w for w, v in zip(grid, found[0][2]) if v in (grid[w][0], grid[w][-1])]
+    edges = [w for w, v in found[0][2].items() if v in (grid[w][0], grid[w][-1])]
     if edges:
         print(f"  the best is at the edge of its grid: {', '.join(edges)}", flush=True)
+    return found
 
 
 def _set(baseline, weight, task_name, value):
@@ -95,7 +110,10 @@ def _set(baseline, weight, task_name, value):
 
 def _scores(baseline, task, observed, known, clean):
     """Mean PSNR and SSIM of a baseline as it is set now."""
-    parts = range(0, len(clean), _BATCH)
-    restored = [baseline.restore(task, observed[at : at + _BATCH], known) for at in parts]
-    restored = np.concatenate(restored)
-    return tuple(float(np.mean(score(restored, clean))) for score in (metrics.psnr, metrics.ssim))
+    psnr, ssim = [], []
+    for at in range(0, len(clean), _CHUNK):
+        part = np.s_[at : at + _CHUNK]
+        images = baseline.restore(task, observed[part], known)
+        psnr.append(metrics.psnr(images, clean[part]).numpy())
+        ssim.append(metrics.ssim(images, clean[part]).numpy())
+    return float(np.concatenate(psnr).mean()), float(np.concatenate(ssim).mean())
