@@ -1,5 +1,6 @@
 """`evaluate`: what it writes, that it continues, what it refuses; the published protocol."""
 
+import copy
 import importlib.util
 import json
 import os
@@ -7,6 +8,7 @@ import pathlib
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 from conftest import make_tiny_prior, own_flags
@@ -115,6 +117,28 @@ def test_another_prior_is_refused_only_where_a_prior_was_used(folder, tmp_path, 
     evaluate(folder, out, methods=["observed", "tv"], prior=other, **settings)
     with pytest.raises(InputError, match="default for denoising"):
         evaluate(folder, out, methods=["default"], prior=other, **settings)
+
+
+@pytest.mark.parametrize("part", ["residual", "encoder"])
+def test_another_nu_or_encoder_is_another_prior_but_for_the_paper(
+    part, folder, tmp_path, tiny_prior, complete_prior
+):
+    before, other, swapped = (copy.copy(complete_prior) for _ in range(3))
+    keras.utils.set_random_seed(3)
+    trained = getattr(complete_prior, part)
+    setattr(before, part, None)
+    setattr(swapped, part, type(trained).untrained(trained.architecture))
+    known = [prior_fingerprint(each) for each in (before, other, swapped)]
+    assert len(set(known)) == 3
+    assert {prior_fingerprint(each, "paper") for each in (before, other, swapped)} == {
+        prior_fingerprint(tiny_prior)
+    }
+    settings = {"tasks": ["denoising"], "iterations": 1, **SETTINGS}
+    evaluate(folder, tmp_path, methods=["default", "paper"], prior=other, **settings)
+    evaluate(folder, tmp_path, methods=["paper"], prior=swapped, **settings)
+    for prior in (before, swapped):
+        with pytest.raises(InputError, match="default for denoising"):
+            evaluate(folder, tmp_path, methods=["default"], prior=prior, **settings)
 
 
 def test_another_training_set_is_refused_only_where_something_was_learned(folder, tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfgpr.benchmark import costs, loops, machine, report
 from tfgpr.errors import InputError
+from tfgpr.evaluation.methods import prior_fingerprint
 from tfgpr.files import read_json, write_json
 from tfgpr.images import write_png
 from tfgpr.version import __version__
@@ -164,6 +165,7 @@ def benchmark(setting, output, sections=tuple(SECTIONS), overwrite=False):
         "image_size": prior.image_size,
         "prior": prior.architecture,
         "prior_training": prior.training,
+        "prior_sha256": prior_fingerprint(prior),
         "dtype": setting.dtype,
         "default": repr(setting.task.default),
         "published": repr(setting.published),

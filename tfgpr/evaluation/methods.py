@@ -19,10 +19,20 @@ def can_do(name, task):
     return name in USE_PRIOR or task.name in BASELINES[name].tasks
 
 
-def prior_fingerprint(prior):
-    """SHA-256 of a `GanPrior`'s weights and latent law."""
+def prior_fingerprint(prior, method="default"):
+    """SHA-256 of what a method takes of a `GanPrior`: its latent law and its weights.
+
+    Args:
+      prior: the `GanPrior`.
+      method: "paper", which uses G and D alone, or any other name: nu and the encoder count.
+    """
+    networks = {"generator": prior.generator, "discriminator": prior.discriminator}
+    if method != "paper":
+        parts = {"residual": prior.residual, "encoder": prior.encoder}
+        networks.update({name: part.network for name, part in parts.items() if part})
     digest = hashlib.sha256(f"{prior.latent.name} {prior.latent.dim}".encode())
-    for network in (prior.generator, prior.discriminator):
+    for name, network in networks.items():
+        digest.update(name.encode())
         for weight in network.get_weights():
             digest.update(np.ascontiguousarray(weight, np.float32).tobytes())
     return digest.hexdigest()

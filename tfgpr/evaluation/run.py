@@ -146,14 +146,16 @@ class _Run:
         self.iterations = iterations
         self.training = faces.training_fingerprint()
         self.learner = Learner(cache_dir, faces.image_size, faces.load_training, self.training)
-        self.prior_sha256 = all_methods.prior_fingerprint(prior) if prior else None
+        self.prior_sha256 = {
+            method: all_methods.prior_fingerprint(prior, method) for method in USE_PRIOR if prior
+        }
         self.clean = faces.images.astype(np.float32) / 255
 
     def made_with(self, task, method):
         """What a finished cell must have been made with to count."""
         if method in USE_PRIOR:
             search = all_methods.search_settings(method, task, self.iterations)
-            return {"tfgpr": __version__, "prior": self.prior_sha256, "search": str(search)}
+            return {"tfgpr": __version__, "prior": self.prior_sha256[method], "search": str(search)}
         if method not in all_methods.BASELINES:
             return {}
         baseline = all_methods.BASELINES[method](self.faces.image_size)
