@@ -145,7 +145,7 @@ def folder(tiny_prior, tmp_path):
     return tmp_path
 
 
-def test_the_script_writes_a_report_and_records_the_health(folder, monkeypatch, caplog, capsys):
+def test_the_script_writes_a_report_and_records_the_health(folder, monkeypatch, capsys):
     monkeypatch.setattr(perceptual, "available", lambda: True)
     monkeypatch.setattr(perceptual, "FaceNet", MeanColor)
     arguments = [f"--data_dir={folder / 'faces'}", f"--model_dir={folder / 'prior'}"]
@@ -176,7 +176,37 @@ def test_the_script_writes_a_report_and_records_the_health(folder, monkeypatch, 
     assert "--overwrite" in capsys.readouterr().err
 
 
-def test_what_is_not_installed_is_said_and_left_out(folder, tiny_prior, monkeypatch):
+@pytest.mark.parametrize(
+    ("record", "arguments", "held_out", "training"),
+    [
+        ({"images": 24}, ["--first=30"], (30, 36), (0, 24)),
+        ({"images": 24, "held_out": 5}, [], (29, 36), (0, 24)),
+        ({"images": 24}, ["--first=30", "--num_train=10"], (30, 36), (14, 24)),
+        ({"images": 24}, ["--first=20"], (20, 36), (0, 20)),
+        ({}, ["--first=30"], (30, 36), (0, 30)),
+    ],
+)
+def test_training_files_are_those_of_the_record(
+    record, arguments, held_out, training, folder, monkeypatch, capsys
+):
+    def judged(prior, *sets_and_count):
+        files = sorted((folder / "faces").iterdir())
+        for (first, last), found in zip((held_out, training), sets_and_count):
+            expected = [images.read_image(file) for file in files[first:last]]
+            np.testing.assert_array_equal(found, expected)
+        raise InputError("compared")
+
+    description = json.loads((folder / "prior" / "model.json").read_text())
+    description["training"] = record
+    (folder / "prior" / "model.json").write_text(json.dumps(description))
+    monkeypatch.setattr(judge, "judge", judged)
+    usual = [f"--data_dir={folder / 'faces'}", f"--model_dir={folder / 'prior'}"]
+    usual += [f"--output={folder / 'out'}", "--dtype=float32"]
+    assert run_script("scripts/judge_prior.py", *usual, *arguments) == 2
+    assert "compared" in capsys.readouterr().err
+
+
+def test_what_is_not_installed_is_said_and_left_out(tiny_prior, monkeypatch):
     monkeypatch.setattr(perceptual, "available", lambda: False)
 
     def absent(*args, **kwargs):
