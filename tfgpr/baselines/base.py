@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import zipfile
 
 import numpy as np
 
@@ -108,7 +109,7 @@ class Baseline:
                 if str(stored["label"]) != self._label(training):
                     return False
                 arrays = {name: stored[name] for name in self.learned}
-        except (OSError, KeyError, ValueError, EOFError):
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
             return False
         for name, array in arrays.items():
             setattr(self, name, array)
