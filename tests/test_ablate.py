@@ -1,15 +1,14 @@
-"""scripts/ablate.py: each row is a restoration with one thing changed."""
+"""`ablate` and its script: each row is a restoration with one thing changed."""
 
 import dataclasses
 import json
-import runpy
 
 import numpy as np
 import pytest
-from conftest import own_flags
-from test_scripts import ROOT, run_script
+from test_scripts import run_script
 
 from tfgpr import images, initialization, metrics, tasks
+from tfgpr.evaluation import ablation
 from tfgpr.prior import load_prior
 from tfgpr.restoration import Restorer
 
@@ -48,14 +47,18 @@ def test_the_rows_asked_for_are_measured(arguments, tmp_path):
         assert row["ssim"] == pytest.approx(np.mean(metrics.ssim(restored, clean)), abs=1e-3)
 
 
-@pytest.fixture
-def script():
-    with own_flags():
-        yield runpy.run_path(str(ROOT / "scripts" / "ablate.py"), run_name="ablate")
+def test_a_task_without_a_row_that_was_asked_for_is_a_dash(arguments, tmp_path):
+    assert run_script("scripts/ablate.py", *arguments, "--variants=lambda 0") == 0
+    found = json.loads((tmp_path / "out" / "ablation.json").read_text())
+    scores = found["inpainting"]["lambda 0"]
+    row = f"| lambda 0 | - | {scores['ssim']:.3f} / {scores['psnr']:.2f} |"
+    heading = ["| | denoising | inpainting |", "|---|---|---|"]
+    table = (tmp_path / "out" / "ablation.md").read_text()
+    assert table.splitlines() == [*heading, row]
 
 
 @pytest.mark.parametrize("name", ["inpainting", "denoising"])
-def test_rows_change_what_their_names_say(name, script):
+def test_rows_change_what_their_names_say(name):
     default = tasks.TASKS[name]().default
     assert (default.iterations, default.optimizer.decay_steps) == (10, 10)
 
@@ -77,20 +80,20 @@ def test_rows_change_what_their_names_say(name, script):
     changes |= {"lambda 0": {"weight": 0.0}} if default.weight else {"lambda 30": {"weight": 30.0}}
     changes |= {"no grain": {"grain": 0.0}} if default.grain else {}
     expected = {label: dataclasses.replace(default, **each) for label, each in changes.items()}
-    assert script["variants"](default) == {"default": default, **expected}
+    assert ablation.changes(default) == {"default": default, **expected}
 
 
-def test_nu_without_g_stands_beside_the_mean_of_draws(script, tiny_prior):
-    blind = script["with_mean_drawing"](tiny_prior, draws=70)  # in two batches
-    mean = tiny_prior.generate(tiny_prior.latent.sample(70, (0, 0))).numpy().mean(axis=0)
+def test_nu_without_g_stands_beside_the_mean_of_draws(tiny_prior):
+    blind = ablation.with_mean_drawing(tiny_prior, draws=300)  # in two batches
+    mean = tiny_prior.generate(tiny_prior.latent.sample(300, (0, 0))).numpy().mean(axis=0)
     for prior in (blind, blind.folded()):
         drawn = prior.generate(tiny_prior.latent.sample(3, (5, 5)))
         np.testing.assert_allclose(drawn, np.stack([mean] * 3), atol=1e-5)
-    assert script["PRIORS"]["nu without G"] is script["with_mean_drawing"]
+    assert ablation.PRIORS["nu without G"] is ablation.with_mean_drawing
 
 
-def test_what_is_not_learned_leaves_the_prior_as_it_was(script, complete_prior):
-    changed = script["PRIORS"]["nu not learned"](complete_prior)
+def test_what_is_not_learned_leaves_the_prior_as_it_was(complete_prior):
+    changed = ablation.PRIORS["nu not learned"](complete_prior)
     assert changed.residual is None
     assert complete_prior.residual is not None
     assert changed.encoder is complete_prior.encoder
