@@ -17,6 +17,7 @@ from test_baselines import faces
 from tfgpr import metrics, perceptual, tasks
 from tfgpr.errors import InputError
 from tfgpr.evaluation import PROTOCOLS, evaluate, run
+from tfgpr.evaluation.judge import Judge
 from tfgpr.evaluation.methods import prior_fingerprint
 from tfgpr.images import to_uint8, write_png
 from tfgpr.restoration import Restorer
@@ -74,6 +75,23 @@ def test_scores_are_those_of_the_images(folder, tmp_path):
     expected = metrics.psnr(noisy, clean).numpy()
     assert np.isclose(results["denoising"]["observed"]["psnr"], expected.mean(), atol=1e-4)
     assert np.isclose(results["denoising"]["observed"]["psnr_std"], expected.std(), atol=1e-4)
+
+
+def test_identity_is_the_mean_cosine_to_the_originals(monkeypatch, rng):
+    class Angles:
+        """Embeds an image at the angle that its first number says."""
+
+        def embed(self, images):
+            angle = np.pi * images[:, 0, 0, 0]
+            return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+    monkeypatch.setattr(perceptual, "available", lambda: True)
+    monkeypatch.setattr(perceptual, "FaceNet", Angles)
+    clean, restored = rng.uniform(size=(2, 3, 32, 32, 3)).astype(np.float32)
+    judge = Judge(clean, None, PROTOCOLS["clean"])
+    angles = np.pi * (restored - clean)[:, 0, 0, 0]
+    assert judge.identity(restored) == pytest.approx(1 - np.cos(angles).mean(), abs=1e-5)
+    assert judge.identity(clean) == pytest.approx(0, abs=1e-6)
 
 
 def test_an_interrupted_run_continues_with_what_is_missing(folder, tmp_path, monkeypatch):

@@ -95,7 +95,7 @@ def write(folder, judgement, about):
       about: JSON values that tell what was judged, by which images.
     """
     folder = pathlib.Path(folder)
-    pictures = {name: _draw(value, name) for name, value in judgement.pictures.items()}
+    pictures = {name: _draw(value) for name, value in judgement.pictures.items()}
     for name, picture in pictures.items():
         write_png(folder / f"{name}.png", picture)
     numbers = judgement.numbers
@@ -106,7 +106,7 @@ def write(folder, judgement, about):
         partial.write_text(page(judgement, about, pictures))
 
 
-def _draw(value, name):
+def _draw(value):
     if isinstance(value, dict):
         return labelled_columns(value)
     return grid(value, columns=8)

@@ -62,7 +62,3 @@ class FaceNet:
         """Enlarged, and each image standardised (Sandberg's "prewhiten")."""
         images = tf.image.resize(tf.convert_to_tensor(images, tf.float32), [_SIZE, _SIZE])
         return tf.image.per_image_standardization(images)
-
-    def distance(self, images, reference):
-        """1 - cosine between the embeddings of two faces, `[batch]`, in [0, 2]."""
-        return 1 - (self.embed(images) * self.embed(reference)).sum(axis=1)

@@ -1,5 +1,6 @@
 """What a computation needs and what the machine gives: FLOPs, matrix products, memory."""
 
+import contextlib
 import os
 import pathlib
 import resource
@@ -69,11 +70,8 @@ def matmul_rate(dtype, size=2048, seconds=2.0):
 
 def reset_peak_memory():
     """Starts a new peak, where the system can (Linux); see `peak_memory`."""
-    try:
+    with contextlib.suppress(OSError):
         pathlib.Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
 
 
 def peak_memory():

@@ -12,7 +12,7 @@ import torch
 from tfgpr.errors import InputError
 from tfgpr.folding import chain
 from tfgpr.objective import importance_weights
-from tfgpr.operators import Identity, Inpainting, Luma, Separable
+from tfgpr.operators import REC_601, Identity, Inpainting, Luma, Separable
 
 
 def mirrored(images):
@@ -128,7 +128,7 @@ def measurement(operator, image_size):
     if isinstance(operator, Inpainting):
         return lambda images, known: images * known
     if isinstance(operator, Luma):
-        weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
+        weights = torch.tensor(REC_601)[:, None, None]
         return lambda images, known: (images * weights).sum(1, keepdim=True)
     if isinstance(operator, Separable):
         matrix = torch.from_numpy(operator.matrix(image_size)[::-1, ::-1].astype(np.float32))
