@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 from test_scripts import run_script
 
-from tfgpr import images, initialization, networks, restoration, tasks
-from tfgpr.benchmark import SECTIONS, benchmark, loops, machine, report, run
+from tfgpr import images, initialization, machine, networks, restoration, tasks
+from tfgpr.benchmark import SECTIONS, benchmark, loops, report, run
 from tfgpr.benchmark.run import Setting
 from tfgpr.errors import InputError
 

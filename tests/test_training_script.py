@@ -11,8 +11,7 @@ import pytest
 from test_scripts import run_script
 from test_training import TINY, batches, checkpointed
 
-from tfgpr import training, training_speed
-from tfgpr.benchmark import machine
+from tfgpr import machine, training, training_speed
 from tfgpr.errors import InputError
 from tfgpr.images import write_png
 from tfgpr.prior import load_prior
@@ -120,10 +119,30 @@ def test_ctrl_c_ends_with_a_checkpoint_and_a_usable_prior(faces, tmp_path):
     assert (model_dir / "state.npz").is_file()
 
 
+def test_a_step_is_timed_with_its_share_of_r1_and_of_fetching(monkeypatch):
+    gan = TINY.gan(TINY.prior("float32"))
+    batch, fetched, timed = next(iter(batches(0))), [], []
+
+    def fetch():
+        while True:
+            fetched.append(int(gan.steps))
+            yield batch
+
+    def fastest(run, seconds, least):
+        timed.append((seconds, least))
+        run()
+        return 4.0
+
+    monkeypatch.setattr(machine, "fastest", fastest)
+    assert training_speed.step_seconds(gan, fetch(), seconds=7.0) == 4.0 / 16
+    assert timed == [(7.0, 1)]
+    assert fetched == list(range(16)), "each step trains, on images of its own; R1 is at step 0"
+
+
 def test_the_shares_of_speed_are_those_of_planted_times(monkeypatch):
     seconds = iter([0.5, 0.8])  # a step whose images are there, and one that fetches them
-    monkeypatch.setattr(training_speed, "_seconds", lambda function, repeats: next(seconds))
-    monkeypatch.setattr(training_speed.machine, "matmul_rate", lambda dtype: 1e9)
+    monkeypatch.setattr(training_speed, "step_seconds", lambda gan, batches: next(seconds))
+    monkeypatch.setattr(machine, "matmul_rate", lambda dtype: 1e9)
     held = training.Recipe(**{**TINY.__dict__, "reconstruction_weight": 1.0})
     found = training_speed.measure(held, batches(0), "float32")
     assert found["images_per_second"] == 8 / 0.8

@@ -1,42 +1,48 @@
-"""How fast training is, and what it could be: `scripts/train.py --measure_speed`."""
+"""How fast training is: for `scripts/train.py --measure_speed` and for the benchmark."""
 
-import time
+import itertools
 
 import tensorflow as tf
 
-from tfgpr import precision
-from tfgpr.benchmark import machine
+from tfgpr import machine, precision
 
 
-def _seconds(function, repeats):
-    for _ in range(2):  # traced, caches filled
-        float(function())
-    begun = time.perf_counter()
-    for _ in range(repeats):
-        float(function())
-    return (time.perf_counter() - begun) / repeats
+def step_seconds(gan, batches, seconds=2.0):
+    """Seconds of a training step, fetching its images included.
+
+    Args:
+      gan: a compiled `tfgpr.gan.GAN`; it is trained.
+      batches: an endless iterator of images `[batch, size, size, 3]` in [0, 1].
+      seconds: how long to try; the fastest run counts. Each is of `gan.r1_interval` steps, so
+        that R1 has its share.
+    """
+    train = tf.function(lambda images: gan.train_step(images)["d_loss"])
+
+    def run():
+        for _ in range(gan.r1_interval):
+            loss = train(next(batches))
+        float(loss)  # waits for the device
+
+    return machine.fastest(run, seconds, least=1) / gan.r1_interval
 
 
-def measure(recipe, batches, dtype="auto", steps=20):
+def measure(recipe, batches, dtype="auto"):
     """Times training steps of a recipe, with and without the input pipeline.
 
     Args:
       recipe: a `tfgpr.training.Recipe`.
       batches: the endless dataset that it would train on.
       dtype: what the networks compute in.
-      steps: how many are timed; R1 is among every 16.
     Returns:
-      dict: `images_per_second`; `pipeline_share`, the part of a step that is waiting for
-      images; `matrix_share`, the rate of operations relative to
-      `tfgpr.benchmark.machine.matmul_rate`.
+      dict: `dtype`; `images_per_second`; `pipeline_share`, the part of a step that is waiting
+      for images; `matrix_share`, the rate of operations relative to
+      `tfgpr.machine.matmul_rate`.
     """
     dtype = precision.resolve(dtype)
     gan = recipe.gan(recipe.prior(dtype))
-    train = tf.function(lambda images: gan.train_step(images)["d_loss"])
     iterator = iter(batches)
-    batch = next(iterator)
-    alone = _seconds(lambda: train(batch), steps)
-    whole = _seconds(lambda: train(next(iterator)), steps)
+    alone = step_seconds(gan, itertools.repeat(next(iterator)))
+    whole = step_seconds(gan, iterator)
     # G draws without and with gradients (1 + 3), D sees real, generated (3 + 3), then G's (2).
     work = 4 * machine.flops(gan.generator) + 8 * machine.flops(gan.discriminator)
     if gan.encoder:  # E, and G of its answer

@@ -2,7 +2,7 @@
 and what training costs."""
 
 import dataclasses
-import functools
+import itertools
 import json
 import os
 import pathlib
@@ -13,11 +13,11 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from tfgpr import data, precision
-from tfgpr.benchmark import machine
+from tfgpr import data, machine, precision
 from tfgpr.gan import GAN
 from tfgpr.prior import GanPrior
 from tfgpr.restoration import Restorer
+from tfgpr.training_speed import step_seconds
 
 _STEPS = 10  # iterations per timed call
 _RATE_BATCH = 64
@@ -169,12 +169,9 @@ def _train(setting, prior, dtype, width, batch):
     networks = _untrained(prior, width, dtype)
     gan = GAN(networks.generator, networks.discriminator, networks.latent.name)
     gan.compile()
-    images = tf.constant(_images(setting, batch))
-    steps = gan.r1_interval  # one of them with the R1 penalty, as in a run
-    repeated = tf.data.Dataset.from_tensors(images).repeat(steps)
-    fit = functools.partial(gan.fit, repeated, verbose=0, shuffle=False)
-    seconds = machine.fastest(fit, setting.seconds, least=1)
-    return {"steps": steps, "images_per_second": steps * batch / seconds}
+    images = itertools.repeat(tf.constant(_images(setting, batch)))
+    seconds = step_seconds(gan, images, setting.seconds)
+    return {"steps": gan.r1_interval, "images_per_second": batch / seconds}
 
 
 def _pipeline(setting, prior):

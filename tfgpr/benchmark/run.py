@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfgpr.benchmark import costs, loops, machine, report
+from tfgpr import machine
+from tfgpr.benchmark import costs, loops, report
 from tfgpr.errors import InputError
 from tfgpr.evaluation.methods import prior_fingerprint
 from tfgpr.files import read_json, write_json
