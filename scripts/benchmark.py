@@ -63,24 +63,15 @@ def main(_):
         dtype=FLAGS.dtype,
         model_dir=FLAGS.model_dir,
         data_dir=FLAGS.data_dir,
-        batches=numbers("batches"),
-        iterations=numbers("iterations"),
-        widths=numbers("widths"),
-        training_batches=numbers("training_batches"),
+        batches=commands.numbers("batches"),
+        iterations=commands.numbers("iterations"),
+        widths=commands.numbers("widths"),
+        training_batches=commands.numbers("training_batches"),
     )
     sections = FLAGS.sections or tuple(benchmark.SECTIONS)
     found = benchmark.benchmark(setting, FLAGS.output, sections, FLAGS.overwrite)
     print(report.table(found))
     print(f"\nWrote {FLAGS.output} and its plot.")
-
-
-def numbers(name):
-    from tfgpr.errors import InputError
-
-    values = FLAGS[name].value
-    if not values or not all(value.isdecimal() and int(value) > 0 for value in values):
-        raise InputError(f"Expected --{name} as numbers from 1 on. Received: {values}.")
-    return tuple(map(int, values))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """How tfgpr's scripts run: a user's mistake is one line and exit code 2, no traceback."""
 
 import errno
+import math
 import os
 import signal
 import sys
@@ -45,6 +46,21 @@ def run(main, others=False):
             sys.exit(130)
 
     app.run(guarded, flags_parser=parse)
+
+
+def numbers(name, most=None):
+    """The value of a list flag as a tuple of whole numbers from 1 to `most` (None: or more).
+
+    Raises:
+      InputError: it is empty, or something in it is no such number.
+    """
+    values = flags.FLAGS[name].value
+    if not values or not all(
+        value.isdecimal() and 1 <= int(value) <= (most or math.inf) for value in values
+    ):
+        limit = "on" if most is None else f"to {most}"
+        raise InputError(f"Expected --{name} as numbers from 1 {limit}. Received: {values}.")
+    return tuple(map(int, values))
 
 
 def _say(message):
