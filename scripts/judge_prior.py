@@ -18,14 +18,18 @@ flags.DEFINE_string("model_dir", None, "Folder of a prior; the shipped one if le
 flags.DEFINE_integer(
     "first",
     None,
-    "Index of the first file, in sorted order, that was not trained on; left out: as model.json "
-    "says.",
+    "Index of the first file, in sorted order, to judge by; none from it on was trained on. Left "
+    "out: the first that was neither trained on nor held out, by model.json.",
     lower_bound=1,
 )
 flags.DEFINE_integer("num_images", 500, "How many held-out files, at most.", lower_bound=4)
 flags.DEFINE_integer("num_inversions", 64, "How many of them are inverted.", lower_bound=1)
 flags.DEFINE_integer(
-    "num_train", 8000, "How many of the files that were trained on, at most.", lower_bound=4
+    "num_train",
+    8000,
+    "How many of the files that were trained on, at most: the last of as many as model.json "
+    "says, or of those before --first where it does not say.",
+    lower_bound=4,
 )
 flags.DEFINE_enum("dtype", "auto", precision.DTYPES, "Compute dtype.")
 flags.DEFINE_boolean("record", False, "Write what was found into the prior's model.json.")
@@ -37,10 +41,11 @@ def main(_):
     files.require_free(FLAGS.output, FLAGS.overwrite)
     model_dir = pathlib.Path(FLAGS.model_dir or SHIPPED)
     prior = GanPrior.load(model_dir, FLAGS.dtype)
-    first = FLAGS.first or prior.training.get("images")
-    if first and not FLAGS.first:
+    trained = prior.training.get("images")
+    first = FLAGS.first or trained
+    if trained and not FLAGS.first:
         # Those that chose the best prior in training are passed over, if there are others.
-        chosen = first + prior.training.get("held_out", 0)
+        chosen = trained + prior.training.get("held_out", 0)
         first = chosen if len(images.list_files(FLAGS.data_dir)) >= chosen + 4 else first
     if not first:
         raise InputError(

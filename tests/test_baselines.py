@@ -295,6 +295,19 @@ def test_what_was_learned_is_kept_and_only_for_the_same_faces(tmp_path, training
     assert not other.load(tmp_path / "pca.npz", training="a")
 
 
+def test_a_damaged_cache_counts_as_none(tmp_path, training):
+    pca, file = PCA(SIZE, components=16).fit(training), tmp_path / "pca.npz"
+    pca.save(file, training="a")
+    whole = file.read_bytes()
+    middle = len(whole) // 2
+    changed = whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1 :]
+    for damaged in (whole[:middle], changed, whole[:3], b""):
+        file.write_bytes(damaged)
+        other = PCA(SIZE, components=16)
+        assert not other.load(file, training="a")
+        assert not hasattr(other, "basis")
+
+
 def test_a_cache_of_an_older_version_is_refused(tmp_path, training):
     sparse = Sparse(SIZE, atoms=8, samples=300, exemplars=20).fit(training)
     sparse.save(tmp_path / "sparse.npz", training="a")

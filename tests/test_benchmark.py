@@ -190,6 +190,22 @@ def test_every_section_is_measured_and_a_run_continues(tiny_prior, tmp_path, mon
         benchmark(setting, output)
 
 
+def test_a_run_with_another_nu_does_not_continue(tiny_prior, complete_prior, tmp_path, monkeypatch):
+    """The two priors share G, D, their architecture and their record of training."""
+
+    def interrupted(setting, prior, results):
+        results.row("rate", "float32", lambda: {"ms_per_image_iteration": 1.0})
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(SECTIONS, "rate", interrupted)
+    shown = tiny_prior.sample(3, seed=2).numpy()
+    for prior in (tiny_prior, tiny_prior):
+        with pytest.raises(KeyboardInterrupt):
+            benchmark(quick(prior, tmp_path, images=shown), tmp_path / "a.json", ["rate"])
+    with pytest.raises(InputError, match="other settings"):
+        benchmark(quick(complete_prior, tmp_path, images=shown), tmp_path / "a.json", ["rate"])
+
+
 def test_the_target_is_the_fastest_search_that_arrives(tiny_prior, tmp_path, monkeypatch):
     found = {10: (9.0, 0.5), 20: (5.0, 3.0), 40: (4.0, 2.0), 80: (3.0, 6.0)}
     reached = {

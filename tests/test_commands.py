@@ -5,6 +5,7 @@ import signal
 import sys
 
 import pytest
+from absl import flags
 from conftest import own_flags
 
 from tfgpr import commands, images
@@ -51,3 +52,26 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch):
 
     with pytest.raises(ZeroDivisionError):
         ending(main, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("given", "most", "found"),
+    [
+        ("1,16,64", None, (1, 16, 64)),
+        ("64", 64, (64,)),
+        ("1,65", 64, "from 1 to 64"),
+        ("0,2", None, "from 1 on"),
+        ("2,x", None, "'x'"),
+        ("-1", None, "'-1'"),
+        ("", None, "--sizes"),
+    ],
+)
+def test_a_list_of_numbers_is_read_or_refused(given, most, found):
+    with own_flags():
+        flags.DEFINE_list("sizes", None, "")
+        flags.FLAGS(["script", f"--sizes={given}"])
+        if isinstance(found, tuple):
+            assert commands.numbers("sizes", most) == found
+        else:
+            with pytest.raises(InputError, match=found):
+                commands.numbers("sizes", most)

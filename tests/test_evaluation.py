@@ -8,6 +8,7 @@ import pathlib
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 from conftest import make_tiny_prior, own_flags
@@ -16,6 +17,7 @@ from test_baselines import faces
 from tfgpr import metrics, perceptual, tasks
 from tfgpr.errors import InputError
 from tfgpr.evaluation import PROTOCOLS, evaluate, run
+from tfgpr.evaluation.judge import Judge
 from tfgpr.evaluation.methods import prior_fingerprint
 from tfgpr.images import to_uint8, write_png
 from tfgpr.initialization import Encoder
@@ -77,6 +79,23 @@ def test_scores_are_those_of_the_images(folder, tmp_path):
     assert np.isclose(results["denoising"]["observed"]["psnr_std"], expected.std(), atol=1e-4)
 
 
+def test_identity_is_the_mean_cosine_to_the_originals(monkeypatch, rng):
+    class Angles:
+        """Embeds an image at the angle that its first number says."""
+
+        def embed(self, images):
+            angle = np.pi * images[:, 0, 0, 0]
+            return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+    monkeypatch.setattr(perceptual, "available", lambda: True)
+    monkeypatch.setattr(perceptual, "FaceNet", Angles)
+    clean, restored = rng.uniform(size=(2, 3, 32, 32, 3)).astype(np.float32)
+    judge = Judge(clean, None, PROTOCOLS["clean"])
+    angles = np.pi * (restored - clean)[:, 0, 0, 0]
+    assert judge.identity(restored) == pytest.approx(1 - np.cos(angles).mean(), abs=1e-5)
+    assert judge.identity(clean) == pytest.approx(0, abs=1e-6)
+
+
 def test_an_interrupted_run_continues_with_what_is_missing(folder, tmp_path, monkeypatch):
     worked = []
     cell = run._Run.cell
@@ -124,6 +143,28 @@ def test_another_prior_is_refused_only_where_a_prior_was_used(folder, tmp_path, 
     evaluate(folder, out, methods=["observed", "tv"], prior=other, **settings)
     with pytest.raises(InputError, match="default for denoising"):
         evaluate(folder, out, methods=["default"], prior=other, **settings)
+
+
+@pytest.mark.parametrize("part", ["residual", "encoder"])
+def test_another_nu_or_encoder_is_another_prior_but_for_the_paper(
+    part, folder, tmp_path, tiny_prior, complete_prior
+):
+    before, other, swapped = (copy.copy(complete_prior) for _ in range(3))
+    keras.utils.set_random_seed(3)
+    trained = getattr(complete_prior, part)
+    setattr(before, part, None)
+    setattr(swapped, part, type(trained).untrained(trained.architecture))
+    known = [prior_fingerprint(each) for each in (before, other, swapped)]
+    assert len(set(known)) == 3
+    assert {prior_fingerprint(each, "paper") for each in (before, other, swapped)} == {
+        prior_fingerprint(tiny_prior)
+    }
+    settings = {"tasks": ["denoising"], "iterations": 1, **SETTINGS}
+    evaluate(folder, tmp_path, methods=["default", "paper"], prior=other, **settings)
+    evaluate(folder, tmp_path, methods=["paper"], prior=swapped, **settings)
+    for prior in (before, swapped):
+        with pytest.raises(InputError, match="default for denoising"):
+            evaluate(folder, tmp_path, methods=["default"], prior=prior, **settings)
 
 
 def test_another_training_set_is_refused_only_where_something_was_learned(folder, tmp_path):

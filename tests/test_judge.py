@@ -145,7 +145,7 @@ def folder(tiny_prior, tmp_path):
     return tmp_path
 
 
-def test_the_script_writes_a_report_and_records_the_health(folder, monkeypatch, caplog, capsys):
+def test_the_script_writes_a_report_and_records_the_health(folder, monkeypatch, capsys):
     monkeypatch.setattr(perceptual, "available", lambda: True)
     monkeypatch.setattr(perceptual, "FaceNet", MeanColor)
     arguments = [f"--data_dir={folder / 'faces'}", f"--model_dir={folder / 'prior'}"]
