@@ -55,7 +55,7 @@ def main(_):
     held_out = data.FolderImages(
         FLAGS.data_dir, prior.image_size, prior.crop, first, FLAGS.num_images
     )
-    trained = min(first, prior.training.get("images") or first)
+    trained = min(first, trained or first)
     count = min(trained, FLAGS.num_train)
     training = data.FolderImages(
         FLAGS.data_dir, prior.image_size, prior.crop, trained - count, count

@@ -1,7 +1,6 @@
 """How tfgpr's scripts run: a user's mistake is one line and exit code 2, no traceback."""
 
 import errno
-import math
 import os
 import signal
 import sys

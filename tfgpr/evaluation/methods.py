@@ -20,15 +20,20 @@ def can_do(name, task):
 
 
 def prior_fingerprint(prior, method="default"):
-    """SHA-256 of what a method uses of a `GanPrior`: its latent law and weights; those of nu and of
-    the encoder are not used by "paper"."""
-    digest = hashlib.sha256(f"{prior.latent.name} {prior.latent.dim}".encode())
-    networks = [prior.generator, prior.discriminator]
+    """SHA-256 of what a method takes of a `GanPrior`: its latent law and its weights.
+
+    Args:
+      prior: the `GanPrior`.
+      method: "paper", which uses G and D alone, or any other name: nu and the encoder count.
+    """
+    networks = {"generator": prior.generator, "discriminator": prior.discriminator}
     if method != "paper":
-        networks += [part and part.network for part in (prior.residual, prior.encoder)]
-    for network in networks:
-        digest.update(b"network")
-        for weight in network.get_weights() if network else ():
+        parts = {"residual": prior.residual, "encoder": prior.encoder}
+        networks.update({name: part.network for name, part in parts.items() if part})
+    digest = hashlib.sha256(f"{prior.latent.name} {prior.latent.dim}".encode())
+    for name, network in networks.items():
+        digest.update(name.encode())
+        for weight in network.get_weights():
             digest.update(np.ascontiguousarray(weight, np.float32).tobytes())
     return digest.hexdigest()
 
