@@ -233,8 +233,10 @@ def test_the_best_sample_is_the_answer_and_the_spread_is_theirs(tiny_prior):
     assert spread[:, hole].mean() > 1e-2
     assert spread[:, ~hole].max() < 1e-3
     seeds = [restorer.seed + 1_000_003 * sample for sample in range(5)]
-    each = [tfgpr.Restorer(tiny_prior, task, restorer.method, seed) for seed in seeds]
-    apart = [restorer.restore(observed, known=center(1.0)) for restorer in each]
+    apart = []
+    for seed in seeds:
+        restorer.seed = seed
+        apart.append(restorer.restore(observed, known=center(1.0)))
     losses = np.stack([found.loss for found in apart])
     np.testing.assert_allclose(result.loss, losses.min(axis=0), rtol=1e-4)
     best = [apart[kept].images[row] for row, kept in enumerate(losses.argmin(axis=0))]

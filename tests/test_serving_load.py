@@ -109,14 +109,6 @@ def test_an_export_that_cannot_be_loaded_is_one_line(tiny_prior, tmp_path, capsy
         assert "Traceback" not in said
 
 
-def test_the_numbers_of_clients_are_whole_and_few(script):
-    assert script["numbers"]("clients") == [1, 4, 16]
-    for given in ([], ["0"], ["65"], ["2", "x"], ["1.5"], ["-1"]):
-        flags.FLAGS.clients = given
-        with pytest.raises(InputError, match="--clients as numbers from 1 to 64"):
-            script["numbers"]("clients")
-
-
 def test_a_load_run_observes_as_many_pictures_as_asked_for(script):
     pictures = np.random.default_rng(0).random((3, 32, 32, 3), np.float32)
     inputs = script["observe"](tasks.inpainting(), 32, 3)
