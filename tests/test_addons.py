@@ -29,7 +29,7 @@ without_addons = pytest.mark.skipif(imports(), reason="tensorflow-addons imports
 
 
 @with_addons
-def test_rectified_adam_trains_and_resumes(tmp_path):
+def test_rectified_adam_trains_and_resumes(tmp_path, monkeypatch):
     model_dir = tmp_path / "run"
     training.train(RADAM, batches, 3, 1, model_dir, dtype="float32")
     names = ("steps", "generator/", "generator_optimizer/", "discriminator_optimizer/")
@@ -46,8 +46,7 @@ def test_rectified_adam_trains_and_resumes(tmp_path):
     with pytest.raises(InputError, match="Addons>RectifiedAdam then, Adam now"):
         training.train(TINY, batches, 3, 2, model_dir, resume=True)
     state = model_dir / "state.npz"
-    again = training.train(RADAM, batches, 3, 2, tmp_path / "second", start_from=state)
-    assert again.training["steps"] == 6
+    begin(monkeypatch, RADAM, tmp_path / "second", start_from=state)
     first, second = (
         checkpointed(tmp_path / run, "generator_optimizer/") for run in ("run", "second")
     )

@@ -81,8 +81,10 @@ def fit_encoder(
     drawn = prior.generator(encoder.network(stacked), training=False)
     correction = keras.layers.Activation("linear", dtype="float32")(0.5 * drawn - inputs[0])
     network, settings = keras.Model(inputs, correction), (epochs, steps_per_epoch, learning_rate)
-    psnr = fit(network, examples, held_out, folder, *settings, seed=seed)
-    prior.generator.trainable = trainable
+    try:
+        psnr = fit(network, examples, held_out, folder, *settings, seed=seed)
+    finally:
+        prior.generator.trainable = trainable
     steps = epochs * steps_per_epoch
     encoder.training = {"images": len(examples.images), "steps": steps, "held_out_psnr": psnr}
     prior.encoder = encoder
