@@ -1,6 +1,5 @@
 """What the benchmark counts is right, and what it compares with is the same computation."""
 
-import dataclasses
 import importlib.util
 import json
 import types
@@ -223,23 +222,6 @@ def test_the_target_is_the_fastest_search_that_arrives(tiny_prior, tmp_path, mon
     assert target["one batch"]["best"] == reached[40]
     assert target["one batch"]["times_faster_than"] == {"paper, TensorFlow, one batch": 6.0}
     assert target["one at a time"]["best"] is None, "none arrives"
-
-
-def test_the_published_objective_of_an_answer_outside_of_the_generators_range(tiny_prior, tmp_path):
-    task = tasks.denoising()
-    task = dataclasses.replace(task, paper=dataclasses.replace(task.paper, weight=50.0))
-    evaluate = loops._published_objective(quick(tiny_prior, tmp_path, task=task), tiny_prior)
-    rng = np.random.default_rng(0)
-    z = rng.uniform(-1, 1, (3, 6)).astype(np.float32)
-    observed, answer = rng.random((2, 3, 32, 32, 3), np.float32)
-    drawn = tiny_prior.generate(z).numpy()
-    for found, judged in (
-        (evaluate(z, observed, {}, answer), answer),
-        (evaluate(z, observed, {}), drawn),
-    ):
-        expected = np.abs(observed - judged).sum(axis=(1, 2, 3))
-        expected -= 50.0 * tiny_prior.logits(judged).numpy()  # p_z is flat
-        np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_the_input_pipeline_is_measured(tiny_prior, tmp_path):

@@ -115,10 +115,7 @@ class Objective:
         return cls(prior.generate, data, [*((weight, term) for term in own), *terms])
 
     def __call__(self, z, observed, **conditions):
-        return self.of_answer(z, self.generate(z), observed, **conditions)
-
-    def of_answer(self, z, images, observed, **conditions):
-        """The same terms of other images than G(z), such as G(z) + nu: L(z) where they are G(z)."""
+        images = self.generate(z)
         total = self.data(z, images, observed, **conditions)
         for weight, term in self.priors:
             total += weight * term(z, images)

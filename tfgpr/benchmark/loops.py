@@ -64,38 +64,31 @@ def _measure(setting, prior, method, restore, images, batch):
     found = [restore(*part(rows), method.iterations) for rows in parts]
     seconds = time.perf_counter() - began
     latent, restored = (np.concatenate(each) for each in zip(*found))
-    evaluate = _published_objective(setting, prior)
-    objectives = evaluate(latent, observed, conditions)
+    objectives = _published_objective(setting, prior)(latent, observed, conditions)
     return {
         "images": len(images),
         "batch": batch,
         "iterations": method.iterations,
         "seconds_per_image": seconds / len(images),
         "objective": float(np.mean(objectives)),
-        "objective_of_answer": float(np.mean(evaluate(latent, observed, conditions, restored))),
         "psnr": float(np.mean(psnr(restored, images))),
         "objectives": [round(float(value), 4) for value in objectives],
     }
 
 
 def _published_objective(setting, prior):
-    """The objective of the paper's method, what all loops are compared by: of z, or of an answer
-    that need not be G(z)."""
+    """The objective of the paper's method: what all loops are compared by."""
     method = setting.task.paper
     data = DataFidelity(setting.task.operator, method.p, method.importance_window)
     objective = Objective.of_prior(prior, data, method.weight)
 
     @tf.function
-    def evaluate(z, answer, observed, conditions):
-        answer = prior.generate(z) if answer is None else answer
-        return objective.of_answer(z, answer, observed, **conditions)
+    def evaluate(z, observed, conditions):
+        return objective(z, observed, **conditions)
 
-    def evaluated(z, observed, conditions, answer=None):
-        given = {name: tf.constant(value) for name, value in conditions.items()}
-        answer = answer if answer is None else tf.constant(answer)
-        return evaluate(z, answer, observed, given).numpy()
-
-    return evaluated
+    return lambda z, observed, conditions: evaluate(
+        z, observed, {name: tf.constant(value) for name, value in conditions.items()}
+    ).numpy()
 
 
 def _tensorflow(setting, prior, method):
