@@ -355,6 +355,8 @@ def test_the_script_ends_with_1_where_files_failed(photos, models, tmp_path, cap
 INTERRUPTED_IN_A_WRITE = """
 import os, runpy, signal, sys
 from tfgpr.bulk import storage
+# A parent that runs in the background may have handed down that SIGINT is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 def write(path, content):
     os.kill(os.getpid(), signal.SIGINT)
 storage.write = write
