@@ -5,10 +5,18 @@ python export/load_test.py --model_base_path=models/tfgpr
 
 import contextlib
 import ipaddress
+import pathlib
+import subprocess
+import sys
 
+import numpy as np
 from absl import flags
 
-from tfgpr import commands
+import tfgpr
+from tfgpr import commands, files, serving
+from tfgpr.errors import InputError
+from tfgpr.serving import load, metadata
+from tfgpr.serving.versions import newest
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model_base_path", None, "Folder of the versions of the export.")
@@ -24,17 +32,11 @@ flags.mark_flags_as_required(["model_base_path"])
 
 
 def main(_):
-    import tfgpr
-    from tfgpr import files, serving
-    from tfgpr.serving import metadata
-    from tfgpr.serving.versions import newest
-
     clients, batches = commands.numbers("clients", 64), commands.numbers("batch_sizes", 64)
     require_loopback()
     folder = newest(FLAGS.model_base_path)
     about = metadata.read(folder)
-    metadata.require_task(about, FLAGS.task, folder)
-    task = tfgpr.tasks.TASKS[FLAGS.task]()
+    task = metadata.task_of(about, FLAGS.task, folder)
     size = about["prior"]["image_size"]
     iterations = about["tasks"][task.name]["iterations"]
     with server() as target:
@@ -66,16 +68,12 @@ def main(_):
 
 def observe(task, size, count):
     """Observations of random pictures: the work does not depend on what they show."""
-    import numpy as np
-
     pictures = np.random.default_rng(0).random((count, size, size, 3), np.float32)
     observed, conditions = task.observe(pictures)
     return {"observed": observed, **conditions}
 
 
 def measure(where, restore, clients, batch):
-    from tfgpr.serving import load
-
     restore()  # whatever happens only once
     row = load.measure(restore, clients, batch, FLAGS.seconds, FLAGS.requests)
     print(
@@ -88,8 +86,6 @@ def measure(where, restore, clients, batch):
 
 
 def require_loopback():
-    from tfgpr.errors import InputError
-
     if FLAGS.target is None:
         return
     host = FLAGS.target.rpartition(":")[0].strip("[]")
@@ -106,12 +102,6 @@ def require_loopback():
 @contextlib.contextmanager
 def server():
     """Yields the address of the server: --target, or one in a process of its own."""
-    import pathlib
-    import subprocess
-    import sys
-
-    from tfgpr.errors import InputError
-
     if FLAGS.target is not None:
         yield FLAGS.target
         return

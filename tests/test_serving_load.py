@@ -89,6 +89,7 @@ def test_an_export_that_cannot_be_loaded_is_one_line(tiny_prior, tmp_path, capsy
         ("none", lambda file: file.unlink()),
         ("half", lambda file: file.write_text(file.read_text()[:-9])),
         ("other", lambda file: file.write_text('{"tasks": {"denoising": {}}, "prior": {}}')),
+        ("newer", lambda file: file.write_text(file.read_text().replace('noise_stddev"', 'n"'))),
     ):
         shutil.copytree(tmp_path / "good", tmp_path / name)
         change(tmp_path / name / "1" / "metadata.json")
@@ -101,6 +102,7 @@ def test_an_export_that_cannot_be_loaded_is_one_line(tiny_prior, tmp_path, capsy
         ("none", task.name, "metadata.json cannot be read"),
         ("half", task.name, "none of ours"),
         ("other", task.name, "none of ours"),
+        ("newer", task.name, "settings of denoising that this tfgpr knows"),
     ):
         given = [f"--model_base_path={tmp_path / base}", f"--task={name}", "--target=localhost:1"]
         assert run_script("export/load_test.py", *given) == 2

@@ -62,6 +62,7 @@ class Task:
       evidence: what y says of each pixel, functions `(estimate, observed, **conditions)` ->
         `tfgpr.residual.Evidence`, the first of G(z), each further one of the estimate that
         the one before led to; none: nothing is added to G(z).
+      settings: the arguments that made it: `TASKS[name](**settings)` is one of the paper's again.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Task:
     paper: Method
     observed_range: tuple[float, float] = (0.0, 1.0)
     evidence: tuple[Callable, ...] = ()
+    settings: dict = dataclasses.field(default_factory=dict, compare=False)
 
     def measured_shape(self, image_shape):
         """Shape of one observation of an image of `image_shape`."""
@@ -216,6 +218,7 @@ def colorization(value=False):
         default=_default(0.0, None if value else residual.known_luma),
         paper=_paper(0.02, 0.05),
         evidence=() if value else (residual.known_luma,),
+        settings={"value": bool(value)},
     )
 
 
@@ -236,6 +239,7 @@ def super_resolution(factor=4, method="bicubic"):
         paper=_paper(0.0032, 0.0003),
         observed_range=(-0.25, 1.25),  # bicubic overshoots at edges
         evidence=(evidence,),
+        settings={"factor": int(factor), "method": method},
     )
 
 
@@ -268,6 +272,7 @@ def denoising(noise_stddev=0.1):
         paper=_paper(0.0002, 0.015),
         observed_range=_range_with(noise_stddev),
         evidence=(evidence,),
+        settings={"noise_stddev": float(noise_stddev)},
     )
 
 
@@ -289,6 +294,7 @@ def dequantization(steps=4):
         default=_default(0.0, evidence, p=2),
         paper=_paper(0.0002, 0.0005),
         evidence=(evidence,),
+        settings={"steps": int(steps)},
     )
 
 

@@ -105,11 +105,12 @@ def restore_bulk(
     inputs.require_output(output, root, tree)
     folder = handler.find_version(model)
     about, digest = handler.describe(folder)
-    metadata.require_task(about, task, folder)
+    settings = metadata.task_of(about, task, folder).settings
     handler.require_whole(folder, task)
     mask, masks = inputs.masks_of(known, task)
     work = Work(
         task=task,
+        settings=settings,
         image_size=about["prior"]["image_size"],
         face_crop=about["prior"]["crop"],
         crop=crop,

@@ -34,6 +34,7 @@ class Work:
 
     Attributes:
       task: name of the task.
+      settings: of the task, as the export has it.
       image_size: side of the restored images in pixels.
       face_crop: what a crop cuts; see `tfgpr.images.crop_and_resize`.
       crop: "auto", "face" or "none"; see `tfgpr.observations.load_observations`.
@@ -46,6 +47,7 @@ class Work:
     """
 
     task: str
+    settings: dict
     image_size: int
     face_crop: float | None
     crop: str
@@ -132,7 +134,7 @@ class Prepare(beam.DoFn):
         from tfgpr import observations, tasks
 
         self._observations = observations
-        self._task = tasks.TASKS[self.work.task]()
+        self._task = tasks.TASKS[self.work.task](**self.work.settings)
 
     def process(self, element):
         path, name = element

@@ -82,6 +82,7 @@ def _metadata(prior, tasks, methods, default_task, seed):
                     for name, spec in modules.input_specs(prior, task).items()
                 },
                 "observed_range": list(task.observed_range),
+                "settings": task.settings,
             }
             for task in tasks
         },

@@ -50,12 +50,27 @@ def parse(content, folder):
     return about
 
 
-def require_task(about, task, folder):
-    """Raises InputError unless an export has `task`, and it is one of the paper's, whose
-    observations can be made from files; `about` as `parse` returns it."""
-    known = [name for name in about["tasks"] if name in TASKS]
-    if task not in known:
+def task_of(about, name, folder):
+    """The task of an export, with the settings that it was exported with.
+
+    Args:
+      about: as `parse` returns it.
+      name: of one of the paper's tasks, whose observations can be made from files.
+      folder: of the export, for messages.
+    Raises:
+      InputError: the export has no such task, or one whose settings this tfgpr does not know.
+    """
+    known = [each for each in about["tasks"] if each in TASKS]
+    if name not in known:
         raise InputError(
-            f"Expected a task of {folder}: {', '.join(known) or 'none'}. Received: {task!r}; a "
+            f"Expected a task of {folder}: {', '.join(known) or 'none'}. Received: {name!r}; a "
             "task of your own takes arrays only, see tfgpr.serving.RestoreClient."
         )
+    settings = about["tasks"][name].get("settings", {})  # of 0.1.0's first exports: the defaults
+    try:
+        return TASKS[name](**settings)
+    except TypeError as error:
+        raise InputError(
+            f"Expected settings of {name} that this tfgpr knows. Received: {settings!r} in "
+            f"{folder}, of tfgpr {about.get('tfgpr')}; export it again."
+        ) from error
