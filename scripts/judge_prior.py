@@ -7,9 +7,8 @@ import pathlib
 
 from absl import flags
 
-from tfgpr import commands, data, files, health, images, judge, judge_report, precision
-from tfgpr.errors import InputError
-from tfgpr.prior import SHIPPED, GanPrior
+from tfgpr import commands, health, judge_report, judge_run, precision
+from tfgpr.prior import SHIPPED
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "Folder of images: those trained on, and others after them.")
@@ -38,40 +37,20 @@ flags.mark_flags_as_required(["data_dir", "output"])
 
 
 def main(_):
-    files.require_free(FLAGS.output, FLAGS.overwrite)
-    model_dir = pathlib.Path(FLAGS.model_dir or SHIPPED)
-    prior = GanPrior.load(model_dir, FLAGS.dtype)
-    trained = prior.training.get("images")
-    first = FLAGS.first or trained
-    if trained and not FLAGS.first:
-        # Those that chose the best prior in training are passed over, if there are others.
-        chosen = trained + prior.training.get("held_out", 0)
-        first = chosen if len(images.list_files(FLAGS.data_dir)) >= chosen + 4 else first
-    if not first:
-        raise InputError(
-            "Expected to know which files were trained on. Received: a prior that does not say; "
-            "give --first, the index of the first file that was not."
-        )
-    held_out = data.FolderImages(
-        FLAGS.data_dir, prior.image_size, prior.crop, first, FLAGS.num_images
+    found = judge_run.judge_files(
+        FLAGS.data_dir,
+        FLAGS.output,
+        FLAGS.model_dir,
+        FLAGS.first,
+        FLAGS.num_images,
+        FLAGS.num_inversions,
+        FLAGS.num_train,
+        FLAGS.dtype,
+        FLAGS.record,
+        FLAGS.overwrite,
     )
-    trained = min(first, trained or first)
-    count = min(trained, FLAGS.num_train)
-    training = data.FolderImages(
-        FLAGS.data_dir, prior.image_size, prior.crop, trained - count, count
-    )
-    found = judge.judge(prior, held_out.load(), training.load(), FLAGS.num_inversions)
-    about = {
-        "prior": model_dir.name,
-        "steps": prior.training.get("steps"),
-        "first": first,
-        "num_images": len(held_out.files),
-    }
-    with files.atomic_folder(FLAGS.output, FLAGS.overwrite) as output:
-        judge_report.write(output, found, about)
     if FLAGS.record:
-        health.record(model_dir, found.health())
-        print(f"recorded in {model_dir / 'model.json'}")
+        print(f"recorded in {pathlib.Path(FLAGS.model_dir or SHIPPED) / 'model.json'}")
     for title, value, floor, _ in judge_report.rows(found.numbers)[1:]:
         print(f"{title}: {value}" + (f" (real images: {floor})" if floor != "-" else ""))
     for line in (*health.complaints(found.health()), *found.notes):
