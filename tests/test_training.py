@@ -195,6 +195,21 @@ def judged_by(psnrs):
     return judged
 
 
+def assert_is_of_the_end(model_dir, best, steps):
+    """`last` has the weights of the last checkpoint, which are not those of the best prior."""
+    last = load_prior(model_dir / "last", "float32")
+    assert last.training["steps"] == steps
+    assert "health" not in last.training
+    ended = checkpointed(model_dir, "discriminator/")
+    ended = sorted(float(np.abs(value).sum()) for value in ended.values())
+    kept, found = (
+        sorted(float(np.abs(value).sum()) for value in prior.discriminator.get_weights())
+        for prior in (best, last)
+    )
+    np.testing.assert_allclose(found, ended, rtol=1e-3)
+    assert not np.allclose(kept, ended, rtol=1e-3)
+
+
 def test_the_best_prior_by_inversion_is_kept_and_recorded(tmp_path):
     model_dir = tmp_path / "run"
     settings = {"dtype": "float32", "judge_every": 2}
@@ -203,6 +218,7 @@ def test_the_best_prior_by_inversion_is_kept_and_recorded(tmp_path):
     assert prior.training["steps"] == 4
     assert prior.training["health"]["inversion_psnr"] == 14
     assert prior.training["health"]["step"] == 4
+    assert_is_of_the_end(model_dir, prior, 8)
     with open(model_dir / "log.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["inversion_psnr"]) for row in rows] == [14, 13]

@@ -189,7 +189,8 @@ def train(
       dtype: what the networks compute in; weights and losses are float32.
       checkpoint_minutes: time between two checkpoints; one more is written at the end.
       provenance: JSON values for model.json (what data); a resumed run must have the same.
-      judge: None, or a `tfgpr.judge.QuickJudge`: its best prior is the one that is kept.
+      judge: None, or a `tfgpr.judge.QuickJudge`: its best prior is the one that is kept; the one
+        that the run ended with is in the folder `last` then.
       judge_every: steps between two judgements; 0: at the end only.
       picture_every: steps, at least, between two sample grids (at ends of epochs).
       strategy: a `tf.distribute` strategy to train under, such as `MirroredStrategy()`; its

@@ -26,6 +26,7 @@ D_WON = 0.05  # D's mean loss below which it tells every image; at equality it i
 D_LOST = 10.0  # D's mean loss above which its logits have run away, finite as they may be
 PATIENCE = 500  # steps for which D may stay below: at the very beginning it often does
 WARM_UP = 5  # steps that trace and fill caches, not counted in the estimate
+LAST = "last"  # folder, in a judged run's, of the prior that it ended with
 JUDGED = ("inversion_psnr", "sliced_wasserstein", "ms_ssim")
 
 
@@ -147,6 +148,10 @@ class Run(keras.callbacks.Callback):
         if self.best == -math.inf or not self.whole:
             self.refresh()
             self.save_prior()
+        if self.judge is not None:  # the best of a few noisy figures need not be the better one
+            self.refresh()
+            self.averaged.training = {**self.about, "steps": self.step}
+            self.averaged.save(self.model_dir / LAST, overwrite=True)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.looked = (0, 0.0)  # steps into the epoch, and D's summed loss until there
