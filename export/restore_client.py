@@ -48,7 +48,7 @@ def main(_):
     ) as client:
         loaded = observations.load_observations(
             FLAGS.input,
-            tasks.TASKS[FLAGS.task](),
+            client.task(FLAGS.task),
             client.image_size(FLAGS.task),
             client.crop(),
             known=FLAGS.known,

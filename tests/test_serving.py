@@ -16,6 +16,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 import tfgpr
+from tfgpr.errors import InputError
 from tfgpr.serving import RestoreClient, apis, export_savedmodel
 from tfgpr.serving.local_server import LocalServer
 from tfgpr.tasks import TASKS
@@ -317,7 +318,7 @@ def test_bad_png_is_refused_by_name(server, file):
 def test_every_input_and_output_has_the_batch_first(path):
     signatures = {name: each for name, each in signature_defs(path).items() if each.method_name}
     names = [task.name for task in SERVED]
-    others = {"serving_default", "prior_crop"}
+    others = {"serving_default", "prior_crop", "task_settings"}
     assert set(signatures) == {*names, *(f"{name}_png" for name in names)} | others
     for signature in signatures.values():
         for side in (signature.inputs, signature.outputs):
@@ -380,3 +381,11 @@ def test_metadata_tells_what_was_exported(path, complete_prior):
     assert about["default_task"] == "denoising"
     iterations = {name: each["iterations"] for name, each in about["tasks"].items()}
     assert iterations == dict.fromkeys(TASKS, 10) | {"once": 1}
+
+
+def test_the_client_observes_for_tasks_of_the_paper_only(client):
+    assert client.task("denoising").settings == {"noise_stddev": 0.1}
+    with pytest.raises(InputError, match=r"Expected a task of inpainting, .* Received: 'once'"):
+        client.task("once")
+    with pytest.raises(InputError, match="serves"):
+        client.task("sharpening")

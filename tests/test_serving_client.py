@@ -386,3 +386,47 @@ def test_an_export_that_does_not_tell_its_crop_is_of_aligned_celeba(client):
     del served["prior_crop"]
     client._known_signatures = served
     assert client.crop() == images.FACE_CROP
+
+
+@pytest.mark.parametrize(
+    ("task", "observe"),
+    [
+        (tfgpr.tasks.colorization(value=True), lambda x: x.max(axis=-1, keepdims=True)),
+        (tfgpr.tasks.dequantization(steps=7), lambda x: np.round(7 * x) / 7),
+        (tfgpr.tasks.super_resolution(factor=8, method="box"), lambda x: mean_of_blocks(x, 8)),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_photos_are_observed_with_the_settings_that_are_served(
+    tiny_prior, tmp_path, rng, task, observe
+):
+    photo = rng.integers(0, 256, (32, 32, 3), np.uint8)
+    images.write_png(tmp_path / "photo.png", photo)
+    export_savedmodel(tiny_prior, tmp_path / "tfgpr", iterations=1, tasks=[task])
+    with (
+        quiet(tmp_path / "tfgpr", poll_seconds=0) as server,
+        RestoreClient(f"localhost:{server.port}") as client,
+    ):
+        assert client.task(task.name).settings == task.settings
+        observed = observe(images.as_images(photo)).astype(np.float32)
+        expected = client.restore(task.name, observed).images[0]
+        finished = run_script(
+            "export/restore_client.py",
+            f"--target=localhost:{server.port}",
+            f"--task={task.name}",
+            f"--input={tmp_path / 'photo.png'}",
+            f"--output={tmp_path / 'out'}",
+            "--corrupt",
+        )
+        client._known_signatures = {
+            name: each for name, each in client.signatures().items() if name != "task_settings"
+        }
+        default = tfgpr.tasks.TASKS[task.name]()
+        assert client.task(task.name).settings == default.settings, "an older export"
+    assert finished == 0
+    restored = images.read_image(tmp_path / "out" / "photo.png").astype(int)
+    assert np.abs(restored - images.to_uint8(expected)).max() <= 1
+
+
+def mean_of_blocks(x, side):
+    return x.reshape(len(x), x.shape[1] // side, side, -1, side, 3).mean((2, 4))

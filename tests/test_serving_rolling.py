@@ -114,7 +114,7 @@ def test_a_version_is_warmed_up_before_it_is_served(tiny_prior, tmp_path, monkey
 
     monkeypatch.setattr(loaded.LoadedVersion, "predict", watched)
     loaded.LoadedVersion(path, 1)
-    named = ["denoising", "denoising_png", "serving_default", "prior_crop"]
+    named = ["denoising", "denoising_png", "serving_default", "prior_crop", "task_settings"]
     assert ran == [(name, 1) for name in named]
 
 

@@ -52,7 +52,7 @@ class InProcess:
         self.tasks = tuple(tasks.TASKS)
         self._lock = threading.Lock()  # a Restorer holds the state of its search
         self._restorer = functools.lru_cache(_COMPILED)(self._new_restorer)
-        self._task = functools.cache(lambda name: tasks.TASKS[name]())
+        self.task = functools.cache(lambda name: tasks.TASKS[name]())
 
     def image_size(self, task):
         """Side of the restored images in pixels."""
@@ -94,7 +94,7 @@ class InProcess:
             return Solutions.of(restorer.result())
 
     def _new_restorer(self, name, iterations, starts, seed=0):
-        task = self._task(name)
+        task = self.task(name)
         method = dataclasses.replace(task.default.with_iterations(iterations), starts=starts)
         return Restorer(self.prior, task, method, seed)
 
@@ -120,6 +120,7 @@ class Served:
                 f"{', '.join(sorted(served)) or 'none'} at {client.target}."
             )
         self.face_crop = client.crop()
+        self.task = functools.cache(client.task)
 
     def image_size(self, task):
         """Side of the restored images in pixels."""

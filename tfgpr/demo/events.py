@@ -6,7 +6,6 @@ import shutil
 import tempfile
 import time
 
-from tfgpr import tasks
 from tfgpr.demo import pictures
 from tfgpr.errors import InputError
 from tfgpr.images import to_uint8, write_png
@@ -134,7 +133,7 @@ class Events:
         return note, pictures.enlarge(image, CANVAS)
 
     def _is_painted(self, task):
-        return "known" in tasks.TASKS[task]().operator.conditions
+        return "known" in self.backend.task(task).operator.conditions
 
 
 def forget(found):

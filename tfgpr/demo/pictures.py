@@ -37,7 +37,7 @@ def view(backend, task, path, clean, crop):
 
     Arguments: those of `observe`.
     """
-    if clean or "known" in tasks.TASKS[task]().operator.conditions:
+    if clean or "known" in backend.task(task).operator.conditions:
         _require(path)
         size = backend.image_size(task)
         return load_observations(path, tasks.denoising(), size, crop, corrupt=True).originals[0]
@@ -61,7 +61,7 @@ def observe(backend, task, path, clean, crop, layers=(), seed=0):
         wrong size.
     """
     _require(path)
-    posed, size = tasks.TASKS[task](), backend.image_size(task)
+    posed, size = backend.task(task), backend.image_size(task)
     if not clean and task not in _MAY_BE_RESIZED:
         _require_size(path, posed.measured_shape((size, size, 3))[:2])
     settings = {"corrupt": clean, "seed": seed}

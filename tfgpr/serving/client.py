@@ -1,6 +1,7 @@
 """Restoring through a server: gRPC client of TF Serving."""
 
 import concurrent.futures
+import json
 import random
 import re
 import time
@@ -11,9 +12,10 @@ import tensorflow as tf
 from tfgpr.errors import InputError
 from tfgpr.images import FACE_CROP, as_measurements
 from tfgpr.restoration import Restoration
-from tfgpr.serving import apis
-from tfgpr.serving.module import CROP, PNG
+from tfgpr.serving import apis, metadata
+from tfgpr.serving.module import CROP, PNG, SETTINGS
 from tfgpr.serving.versions import LAST
+from tfgpr.tasks import TASKS
 
 _MESSAGE_LIMIT = 4 * 2**20 - 2**16  # bytes: gRPC's usual limit, less room for names
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0  # seconds, between retries
@@ -166,6 +168,23 @@ class RestoreClient:
             return FACE_CROP
         answer = self._predict(CROP, {"width": np.ones([1])}, slice(None))
         return float(answer["side"][0]) or None
+
+    def task(self, name):
+        """One of the paper's tasks with the settings that it is served with, to observe with.
+
+        An export that does not tell them, as older ones, is taken for one with the defaults.
+
+        Raises:
+          InputError: the server does not have it, or it is a task of somebody's own; settings that
+            this tfgpr does not know.
+        """
+        self._signature(name)
+        if name not in TASKS:
+            raise InputError(f"Expected a task of {', '.join(TASKS)}. Received: {name!r}.")
+        if SETTINGS not in self._served():
+            return TASKS[name]()
+        answer = self._predict(SETTINGS, {"row": np.zeros([1], np.float32)}, slice(None))
+        return metadata.made_with(name, json.loads(answer["settings"][0])[name], self.target)
 
     def signatures(self):
         """dict from each signature of the served version to its SignatureDef."""

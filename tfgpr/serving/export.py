@@ -103,6 +103,7 @@ def _write_warmup(path, prior, tasks, default_task):
             if task.name == default_task:
                 writer.write(_prediction_log(modules.DEFAULT, inputs))
         writer.write(_prediction_log(modules.CROP, {"width": np.ones([1])}))
+        writer.write(_prediction_log(modules.SETTINGS, {"row": np.zeros([1], np.float32)}))
 
 
 def _example(name, shape):

@@ -66,11 +66,19 @@ def task_of(about, name, folder):
             f"Expected a task of {folder}: {', '.join(known) or 'none'}. Received: {name!r}; a "
             "task of your own takes arrays only, see tfgpr.serving.RestoreClient."
         )
-    settings = about["tasks"][name].get("settings", {})  # of 0.1.0's first exports: the defaults
+    return made_with(name, about["tasks"][name].get("settings", {}), folder)
+
+
+def made_with(name, settings, source):
+    """The task of the paper's that was made with `settings`; none, as of older exports: defaults.
+
+    Raises:
+      InputError: this tfgpr does not know them; `source` is named.
+    """
     try:
         return TASKS[name](**settings)
     except TypeError as error:
         raise InputError(
-            f"Expected settings of {name} that this tfgpr knows. Received: {settings!r} in "
-            f"{folder}, of tfgpr {about.get('tfgpr')}; export it again."
+            f"Expected settings of {name} that this tfgpr knows. Received: {settings!r} of "
+            f"{source}, from another version of tfgpr; export it again, or use that version."
         ) from error

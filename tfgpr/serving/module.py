@@ -16,11 +16,16 @@ task whose measurements are no pictures has no such signature.
 square that the prior's crop cuts from each, 0 for a prior of whole images. So a client knows
 from the server how to cut, and a width of 1 is answered by `GanPrior.crop` exactly.
 
+`task_settings` takes `row` `[batch]` (any float32) and gives `settings` `[batch]`, each the same
+JSON object: the arguments that each task was made with, such as `{"denoising": {"noise_stddev":
+0.1}}`. So a client knows from the server how to observe.
+
 Each signature is a pure function of its inputs: it holds no variable but the networks'
 weights, and no row of a batch looks at another. Inputs are checked in the graph; a bad one
 fails the request with INVALID_ARGUMENT and a message that names it.
 """
 
+import json
 import struct
 
 import tensorflow as tf
@@ -31,6 +36,7 @@ from tfgpr.restoration import restore
 DEFAULT = "serving_default"
 PNG = "_png"
 CROP = "prior_crop"
+SETTINGS = "task_settings"
 _OUTPUTS = {"restored": "images", "generated": "generated", "latent": "latent", "loss": "loss"}
 
 
@@ -60,6 +66,7 @@ def build(prior, tasks, methods, default_task, seed=0):
         signatures[task.name + PNG] = _of_png(function, specs).get_concrete_function(**encoded)
     signatures[DEFAULT] = signatures[default_task]
     signatures[CROP] = _crop(prior)
+    signatures[SETTINGS] = _settings(tasks)
     module = tf.Module()
     # By an explicit list: a Session cannot find the variables of a Keras 3 model hung on a
     # tf.Module, and the layers of a Keras 2 model would drag their own functions along.
@@ -91,13 +98,25 @@ def _restoration(prior, task, method, seed, specs):
     return tf.function(restoration)
 
 
+# An input, and the batch first: a server that merges requests takes no other signatures.
+
+
 def _crop(prior):
-    # An input, and the batch first: a server that merges requests takes no other signature.
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float64, "width")])
     def crop(width):
         return {"side": tf.multiply(width, prior.crop or 0.0, "side")}
 
     return crop.get_concrete_function()
+
+
+def _settings(tasks):
+    told = json.dumps({task.name: task.settings for task in tasks})
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "row")])
+    def settings(row):
+        return {"settings": tf.fill(tf.shape(row), told, "settings")}
+
+    return settings.get_concrete_function()
 
 
 def _checked(task, inputs, specs):
