@@ -89,9 +89,13 @@ def test_gaussian_blur_wider_than_the_image_keeps_the_mean(images):
     np.testing.assert_allclose(blurred.mean((1, 2)), images.mean((1, 2)), atol=1e-5)
 
 
-def test_quantize_rounds_and_passes_the_gradient_through(images):
-    quantize = operators.Quantize(4)
-    np.testing.assert_allclose(quantize(images), np.round(images * 4) / 4, atol=1e-7)
+@pytest.mark.parametrize(
+    ("steps", "floor"), [(1, False), (4, False), (255, False), (4, True), (3.9, True)]
+)
+def test_quantize_rounds_and_passes_the_gradient_through(images, steps, floor):
+    quantize = operators.Quantize(steps, floor)
+    rounded = (np.floor if floor else np.round)(np.float32(steps) * images) / steps
+    np.testing.assert_allclose(quantize(images), rounded, atol=1e-6)
     x = tf.constant(images)
     with tf.GradientTape() as tape:
         tape.watch(x)

@@ -353,6 +353,14 @@ def test_the_command_restores_a_folder(server, tmp_path, rng):
     assert images.read_image(tmp_path / "out" / "one.png").shape == (32, 32, 3)
 
 
+def by_script(server, task, photo, output):
+    """What export/restore_client.py makes of a clean photo."""
+    given = [f"--target=localhost:{server.port}", f"--task={task.name}", "--corrupt"]
+    given += [f"--input={photo}", f"--output={output}"]
+    assert run_script("export/restore_client.py", *given) == 0
+    return images.read_image(output / photo.name)
+
+
 @pytest.mark.parametrize("crop", [0.4, None])
 def test_photos_are_cropped_as_the_served_prior_was_trained(tiny_prior, tmp_path, rng, crop):
     photo = rng.integers(0, 256, (50, 60, 3), np.uint8)
@@ -368,16 +376,7 @@ def test_photos_are_cropped_as_the_served_prior_was_trained(tiny_prior, tmp_path
     ):
         assert client.crop() == crop
         expected = client.restore(task.name, task.corruption(cut).numpy()).images[0]
-        finished = run_script(
-            "export/restore_client.py",
-            f"--target=localhost:{server.port}",
-            f"--task={task.name}",
-            f"--input={tmp_path / 'photo.png'}",
-            f"--output={tmp_path / 'out'}",
-            "--corrupt",
-        )
-    assert finished == 0
-    restored = images.read_image(tmp_path / "out" / "photo.png")
+        restored = by_script(server, task, tmp_path / "photo.png", tmp_path / "out")
     np.testing.assert_array_equal(restored, images.to_uint8(expected))
 
 
@@ -410,22 +409,13 @@ def test_photos_are_observed_with_the_settings_that_are_served(
         assert client.task(task.name).settings == task.settings
         observed = observe(images.as_images(photo)).astype(np.float32)
         expected = client.restore(task.name, observed).images[0]
-        finished = run_script(
-            "export/restore_client.py",
-            f"--target=localhost:{server.port}",
-            f"--task={task.name}",
-            f"--input={tmp_path / 'photo.png'}",
-            f"--output={tmp_path / 'out'}",
-            "--corrupt",
-        )
+        restored = by_script(server, task, tmp_path / "photo.png", tmp_path / "out")
         client._known_signatures = {
             name: each for name, each in client.signatures().items() if name != "task_settings"
         }
         default = tfgpr.tasks.TASKS[task.name]()
         assert client.task(task.name).settings == default.settings, "an older export"
-    assert finished == 0
-    restored = images.read_image(tmp_path / "out" / "photo.png").astype(int)
-    assert np.abs(restored - images.to_uint8(expected)).max() <= 1
+    assert np.abs(restored.astype(int) - images.to_uint8(expected)).max() <= 1
 
 
 def mean_of_blocks(x, side):
