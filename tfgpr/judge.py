@@ -86,20 +86,22 @@ def as_mean(images):
 
 
 class QuickJudge:
-    """Judges a prior in training within seconds; see `tfgpr.health` for the names.
+    """Judges a prior in training, within half a minute; see `tfgpr.health` for the names.
 
     Args:
       held_out: real images that are not trained on, `[count, size, size, 3]`, uint8 or in
         [0, 1]; 16 or more are wanted for the distances.
       training: as many training images.
-      iterations: steps of the inversion, fewer than the 200 of `judge`.
+      iterations: steps of the inversion. Fewer than the 200 of `judge` put priors in another
+        order: 50 steps after 18,600, 22,200 and 27,261 of training gave 23.6, 23.6 and 23.3 dB,
+        200 gave 26.6, 27.0 and 27.2.
       inversions: of how many held-out images.
 
     Attributes:
       floor: the same measures of the training images: real against real.
     """
 
-    def __init__(self, held_out, training, iterations=50, inversions=32):
+    def __init__(self, held_out, training, iterations=INVERSION.iterations, inversions=32):
         self.held_out = as_images(held_out)
         count = len(self.held_out)
         training = as_images(training[:count])
