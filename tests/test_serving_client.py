@@ -1,6 +1,5 @@
 """The client and the development server: batches, failures, new versions, health."""
 
-import copy
 import errno
 import os
 import pathlib
@@ -17,7 +16,7 @@ from test_scripts import run_script
 import tfgpr
 from tfgpr import images
 from tfgpr.errors import InputError
-from tfgpr.serving import RestoreClient, apis, export_savedmodel, loaded
+from tfgpr.serving import RestoreClient, apis, loaded
 from tfgpr.serving.local_server import LocalServer
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -351,72 +350,3 @@ def test_the_command_restores_a_folder(server, tmp_path, rng):
     assert finished.returncode == 0, finished.stderr
     assert {file.name for file in (tmp_path / "out").iterdir()} >= {"one.png", "two.png"}
     assert images.read_image(tmp_path / "out" / "one.png").shape == (32, 32, 3)
-
-
-def by_script(server, task, photo, output):
-    """What export/restore_client.py makes of a clean photo."""
-    given = [f"--target=localhost:{server.port}", f"--task={task.name}", "--corrupt"]
-    given += [f"--input={photo}", f"--output={output}"]
-    assert run_script("export/restore_client.py", *given) == 0
-    return images.read_image(output / photo.name)
-
-
-@pytest.mark.parametrize("crop", [0.4, None])
-def test_photos_are_cropped_as_the_served_prior_was_trained(tiny_prior, tmp_path, rng, crop):
-    photo = rng.integers(0, 256, (50, 60, 3), np.uint8)
-    images.write_png(tmp_path / "photo.png", photo)
-    prior = copy.copy(tiny_prior)
-    prior.crop = crop
-    task = tfgpr.tasks.super_resolution()
-    export_savedmodel(prior, tmp_path / "tfgpr", iterations=1, tasks=[task])
-    cut = images.as_images(images.crop_and_resize(photo, 32, crop or 1.0))
-    with (
-        quiet(tmp_path / "tfgpr", poll_seconds=0) as server,
-        RestoreClient(f"localhost:{server.port}") as client,
-    ):
-        assert client.crop() == crop
-        expected = client.restore(task.name, task.corruption(cut).numpy()).images[0]
-        restored = by_script(server, task, tmp_path / "photo.png", tmp_path / "out")
-    np.testing.assert_array_equal(restored, images.to_uint8(expected))
-
-
-def test_an_export_that_does_not_tell_its_crop_is_of_aligned_celeba(client):
-    served = client.signatures()
-    del served["prior_crop"]
-    client._known_signatures = served
-    assert client.crop() == images.FACE_CROP
-
-
-@pytest.mark.parametrize(
-    ("task", "observe"),
-    [
-        (tfgpr.tasks.colorization(value=True), lambda x: x.max(axis=-1, keepdims=True)),
-        (tfgpr.tasks.dequantization(steps=7), lambda x: np.round(7 * x) / 7),
-        (tfgpr.tasks.super_resolution(factor=8, method="box"), lambda x: mean_of_blocks(x, 8)),
-    ],
-    ids=lambda value: getattr(value, "name", ""),
-)
-def test_photos_are_observed_with_the_settings_that_are_served(
-    tiny_prior, tmp_path, rng, task, observe
-):
-    photo = rng.integers(0, 256, (32, 32, 3), np.uint8)
-    images.write_png(tmp_path / "photo.png", photo)
-    export_savedmodel(tiny_prior, tmp_path / "tfgpr", iterations=1, tasks=[task])
-    with (
-        quiet(tmp_path / "tfgpr", poll_seconds=0) as server,
-        RestoreClient(f"localhost:{server.port}") as client,
-    ):
-        assert client.task(task.name).settings == task.settings
-        observed = observe(images.as_images(photo)).astype(np.float32)
-        expected = client.restore(task.name, observed).images[0]
-        restored = by_script(server, task, tmp_path / "photo.png", tmp_path / "out")
-        client._known_signatures = {
-            name: each for name, each in client.signatures().items() if name != "task_settings"
-        }
-        default = tfgpr.tasks.TASKS[task.name]()
-        assert client.task(task.name).settings == default.settings, "an older export"
-    assert np.abs(restored.astype(int) - images.to_uint8(expected)).max() <= 1
-
-
-def mean_of_blocks(x, side):
-    return x.reshape(len(x), x.shape[1] // side, side, -1, side, 3).mean((2, 4))

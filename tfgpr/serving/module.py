@@ -65,6 +65,7 @@ def build(prior, tasks, methods, default_task, seed=0):
         }
         signatures[task.name + PNG] = _of_png(function, specs).get_concrete_function(**encoded)
     signatures[DEFAULT] = signatures[default_task]
+    # These have an input too, and the batch first: a server that merges requests takes no others.
     signatures[CROP] = _crop(prior)
     signatures[SETTINGS] = _settings(tasks)
     module = tf.Module()
@@ -96,9 +97,6 @@ def _restoration(prior, task, method, seed, specs):
         return {name: tf.identity(found[key], name) for name, key in _OUTPUTS.items()}
 
     return tf.function(restoration)
-
-
-# An input, and the batch first: a server that merges requests takes no other signatures.
 
 
 def _crop(prior):
