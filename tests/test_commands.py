@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 
 import pytest
 from absl import flags
@@ -10,17 +11,19 @@ from conftest import own_flags
 
 from tfgpr import commands, images
 from tfgpr.errors import InputError
+from tfgpr.interrupts import Held
 
 
 def ending(main, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["script"])
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with own_flags(), pytest.raises(SystemExit) as end:
             commands.run(main)
         return end.value.code
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_a_script_that_is_told_to_end_tidies_up(monkeypatch):
@@ -35,6 +38,49 @@ def test_a_script_that_is_told_to_end_tidies_up(monkeypatch):
 
     assert ending(main, monkeypatch) == 130
     assert tidied == [True]
+
+
+def lose_interrupt(number):
+    """What TensorFlow's C code does to a KeyboardInterrupt that arrives within it."""
+    try:
+        os.kill(os.getpid(), number)
+        time.sleep(0)  # the handler has run
+    except KeyboardInterrupt:
+        raise TypeError("Was eager Context initialized?") from None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_that_became_another_error_is_one(number, monkeypatch, capsys):
+    signal_before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert ending(lambda _: lose_interrupt(number), monkeypatch) == 130
+    finally:
+        signal.signal(signal.SIGINT, signal_before)
+    assert capsys.readouterr().err == "\nInterrupted.\n"
+
+
+def test_a_held_interrupt_waits_until_it_is_delivered_and_a_second_does_not():
+    signal_before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with Held() as interrupts:
+            interrupts.deliver()  # none
+            lose_interrupt(signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt):
+                interrupts.deliver()
+            interrupts.deliver()  # it is over
+            lose_interrupt(signal.SIGINT)
+            with pytest.raises(TypeError):
+                lose_interrupt(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt), Held():
+            lose_interrupt(signal.SIGINT)  # at the latest where the context ends
+        with pytest.raises(TypeError):
+            lose_interrupt(signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with Held() as interrupts:
+            lose_interrupt(signal.SIGINT)
+            interrupts.deliver()
+    finally:
+        signal.signal(signal.SIGINT, signal_before)
 
 
 def test_a_folder_that_may_not_be_read_is_named(monkeypatch, tmp_path):

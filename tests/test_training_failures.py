@@ -110,6 +110,32 @@ def test_interrupting_saves_and_the_rest_of_the_epoch_follows(tmp_path, capsys, 
     assert prior.training["steps"] == 8
 
 
+def test_ctrl_c_within_tensorflow_waits_for_the_end_of_the_step(tmp_path, monkeypatch):
+    """Keras 2 writes a summary in each step, where C code made a TypeError of CTRL-C."""
+    stepped = []
+    original = training_run.Run.on_train_batch_end
+
+    def lose_interrupt(self, batch, logs=None):
+        stepped.append(self.gan.steps.numpy())
+        if len(stepped) == 3:
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0)  # the handler has run
+            except KeyboardInterrupt:
+                raise TypeError("Was eager Context initialized?") from None
+        original(self, batch, logs)
+
+    monkeypatch.setattr(training_run.Run, "on_train_batch_end", lose_interrupt)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            training.train(TINY, batches, 4, 2, tmp_path / "run", dtype="float32")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert stepped == [1, 2, 3]
+    assert load_prior(tmp_path / "run").training["steps"] == 3
+
+
 def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     gan, prior = TINY.gan(TINY.prior("float32")), TINY.prior("float32")
     run = training_run.Run(gan, prior, tmp_path, 9, 0, None, 0, 1)

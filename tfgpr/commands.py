@@ -20,8 +20,16 @@ def run(main, others=False):
       others: leave arguments that are no flag of the script to `main`, in `argv[1:]`.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    interrupted = []
+
+    def interrupt(number, frame):
+        interrupted.append(number)
+        raise KeyboardInterrupt
+
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, interrupt)
+        if callable(signal.getsignal(signal.SIGINT)):  # else it is ignored, as under nohup
+            signal.signal(signal.SIGINT, interrupt)
 
     def parse(argv):
         try:
@@ -40,7 +48,10 @@ def run(main, others=False):
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
                 raise
             sys.exit(_say(f"Cannot read or write: {error}. Free some space or choose another."))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Exception) as error:
+            # Within TensorFlow's C code KeyboardInterrupt may have become another error.
+            if not isinstance(error, KeyboardInterrupt) and not interrupted:
+                raise
             print("\nInterrupted.", file=sys.stderr)
             sys.exit(130)
 

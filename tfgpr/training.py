@@ -26,6 +26,7 @@ from tfgpr.errors import InputError
 from tfgpr.files import require_free, write_json
 from tfgpr.gan import GAN, synchronize_batch_norm
 from tfgpr.images import FACE_CROP
+from tfgpr.interrupts import Held
 from tfgpr.prior import GanPrior
 from tfgpr.training_run import Log, Run, has_tensorboard
 from tfgpr.training_state import load_state, save_state
@@ -198,7 +199,8 @@ def train(
     Returns:
       The `GanPrior` that `model_dir` holds then.
     Raises:
-      KeyboardInterrupt: interrupted, once a checkpoint and a usable prior are written.
+      KeyboardInterrupt: interrupted, once the step has ended and a checkpoint and a usable prior
+        are written.
       InputError: `model_dir` is taken; nothing to resume; another recipe or data there; no
         epoch left after `start_from`; a batch that the replicas cannot share; a dataset without
         images; losses or weights that are no longer finite, or a discriminator that has won or
@@ -229,14 +231,18 @@ def train(
     batches = make_batches(recipe.seed + done)
 
     def fit(first_epoch, last_epoch, steps):
-        gan.fit(
-            batches,
-            initial_epoch=first_epoch,
-            epochs=last_epoch,
-            steps_per_epoch=steps,
-            verbose=1 if sys.stdout.isatty() else 2,
-            callbacks=[run, *_loggers(model_dir)],
-        )
+        with Held() as interrupts:
+            between = keras.callbacks.LambdaCallback(
+                on_train_batch_end=lambda batch, logs: interrupts.deliver()
+            )
+            gan.fit(
+                batches,
+                initial_epoch=first_epoch,
+                epochs=last_epoch,
+                steps_per_epoch=steps,
+                verbose=1 if sys.stdout.isatty() else 2,
+                callbacks=[run, *_loggers(model_dir), between],
+            )
 
     interrupted = False
     try:
