@@ -1,9 +1,11 @@
 """Bulk runs observe with the settings of the export."""
 
 import numpy as np
+import pytest
 from test_bulk import as_pixels, assert_near, pictures, png, quick, restore, tree, write_all
 
 import tfgpr
+from tfgpr.errors import InputError
 from tfgpr.serving import export_savedmodel
 
 
@@ -26,3 +28,12 @@ def test_files_are_observed_with_the_settings_of_the_export(tmp_path, tiny_prior
         found = np.stack([as_pixels(output / f"{i}.png") for i in range(2)])
         result = tfgpr.Restorer(tiny_prior, task).restore(observed[task.name].astype(np.float32))
         assert_near(found, result.images)
+
+
+def test_a_task_of_ones_own_by_a_name_of_the_papers_takes_no_files(tmp_path, tiny_prior):
+    blurred = tfgpr.tasks.custom("denoising", tfgpr.operators.GaussianBlur(2.0))
+    export_savedmodel(tiny_prior, tmp_path / "models", tasks=[quick(lambda: blurred)])
+    write_all(tmp_path / "files", {"0.png": png(pictures(1, tiny_prior.image_size)[0])})
+    with pytest.raises(InputError, match="somebody's own by that name"):
+        restore(tmp_path / "files", tmp_path / "restored", tmp_path / "models", "denoising")
+    assert not (tmp_path / "restored").exists()

@@ -9,6 +9,7 @@ from test_serving_client import quiet
 
 import tfgpr
 from tfgpr import images
+from tfgpr.errors import InputError
 from tfgpr.serving import RestoreClient, export_savedmodel
 
 
@@ -74,6 +75,17 @@ def test_photos_are_observed_with_the_settings_that_are_served(
         default = tfgpr.tasks.TASKS[task.name]()
         assert client.task(task.name).settings == default.settings, "an older export"
     assert np.abs(restored.astype(int) - images.to_uint8(expected)).max() <= 1
+
+
+def test_a_task_of_ones_own_by_a_name_of_the_papers_is_not_taken_for_it(tiny_prior, tmp_path):
+    blurred = tfgpr.tasks.custom("denoising", tfgpr.operators.GaussianBlur(2.0))
+    export_savedmodel(tiny_prior, tmp_path / "tfgpr", iterations=1, tasks=[blurred])
+    with (
+        quiet(tmp_path / "tfgpr", poll_seconds=0) as server,
+        RestoreClient(f"localhost:{server.port}") as client,
+        pytest.raises(InputError, match="somebody's own by that name"),
+    ):
+        client.task("denoising")
 
 
 def mean_of_blocks(x, side):

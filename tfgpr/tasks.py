@@ -62,7 +62,8 @@ class Task:
       evidence: what y says of each pixel, functions `(estimate, observed, **conditions)` ->
         `tfgpr.residual.Evidence`, the first of G(z), each further one of the estimate that
         the one before led to; none: nothing is added to G(z).
-      settings: the arguments that made it: `TASKS[name](**settings)` is one of the paper's again.
+      settings: the arguments that made one of the paper's: `TASKS[name](**settings)` makes it
+        again. None of a task of your own, whatever its name.
     """
 
     name: str
@@ -73,7 +74,7 @@ class Task:
     paper: Method
     observed_range: tuple[float, float] = (0.0, 1.0)
     evidence: tuple[Callable, ...] = ()
-    settings: dict = dataclasses.field(default_factory=dict, compare=False)
+    settings: dict | None = dataclasses.field(default=None, compare=False)
 
     def measured_shape(self, image_shape):
         """Shape of one observation of an image of `image_shape`."""
@@ -200,6 +201,7 @@ def inpainting():
         default=_default(30.0, residual.known_pixels),
         paper=_paper(0.02, 0.05, importance_window=7),
         evidence=(residual.known_pixels,),
+        settings={},
     )
 
 

@@ -58,7 +58,8 @@ def task_of(about, name, folder):
       name: of one of the paper's tasks, whose observations can be made from files.
       folder: of the export, for messages.
     Raises:
-      InputError: the export has no such task, or one whose settings this tfgpr does not know.
+      InputError: the export has no such task of the paper's, or one whose settings this tfgpr does
+        not know.
     """
     known = [each for each in about["tasks"] if each in TASKS]
     if name not in known:
@@ -70,11 +71,17 @@ def task_of(about, name, folder):
 
 
 def made_with(name, settings, source):
-    """The task of the paper's that was made with `settings`; none, as of older exports: defaults.
+    """The task of the paper's that was made with `settings`; `{}`, as of older exports: defaults.
 
     Raises:
-      InputError: this tfgpr does not know them; `source` is named.
+      InputError: they are None, those of a task of somebody's own; this tfgpr does not know them.
+        `source` is named.
     """
+    if settings is None:
+        raise InputError(
+            f"Expected {name} as the paper has it. Received: a task of somebody's own by that "
+            f"name, of {source}; it takes arrays only, see tfgpr.serving.RestoreClient."
+        )
     try:
         return TASKS[name](**settings)
     except TypeError as error:
