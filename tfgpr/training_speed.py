@@ -43,8 +43,9 @@ def measure(recipe, batches, dtype="auto"):
     iterator = iter(batches)
     alone = step_seconds(gan, itertools.repeat(next(iterator)))
     whole = step_seconds(gan, iterator)
-    # G draws without and with gradients (1 + 3), D sees real, generated (3 + 3), then G's (2).
-    work = 4 * machine.flops(gan.generator) + 8 * machine.flops(gan.discriminator)
+    # Forward, back to the weights, back to what was given; for D that on real and on generated
+    # images, and G's own way back through it. R1, every `r1_interval` steps, is left out.
+    work = 3 * machine.flops(gan.generator) + 7 * machine.flops(gan.discriminator)
     if gan.encoder:  # E, and G of its answer
         work += 3 * machine.flops(gan.encoder) + 3 * machine.flops(gan.generator)
     return {
