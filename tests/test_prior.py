@@ -27,6 +27,22 @@ def test_round_trip_within_float16(tiny_prior, tmp_path):
     np.testing.assert_array_equal(load_prior(again, "float32").generate(z), copy.generate(z))
 
 
+def test_a_variance_beyond_float16_is_kept(tmp_path):
+    prior = GanPrior.dcgan(
+        generator={"image_size": 32, "base_channels": 4, "latent_dim": 8, "kernel_size": 3},
+        discriminator={"image_size": 32, "base_channels": 4, "kernel_size": 3},
+        latent_law="uniform",
+        crop=None,
+        dtype="float32",
+    )
+    norm = next(x for x in prior.generator.layers if isinstance(x, keras.layers.BatchNormalization))
+    norm.moving_variance.assign(np.linspace(60_000, 200_000, norm.moving_variance.shape[0]))
+    prior.save(tmp_path / "prior")
+    copy = load_prior(tmp_path / "prior", dtype="float32")
+    for kept, given in zip(copy.generator.get_weights(), prior.generator.get_weights()):
+        np.testing.assert_allclose(kept, given, rtol=1e-3, atol=1e-4)
+
+
 def test_generated_images_are_the_generators_in_zero_to_one(tiny_prior):
     z = tiny_prior.latent.sample(3, (4, 4))
     expected = (tiny_prior.generator(z, training=False).numpy() + 1) / 2

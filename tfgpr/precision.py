@@ -2,6 +2,7 @@
 
 import pathlib
 
+import numpy as np
 import tensorflow as tf
 
 from tfgpr.errors import InputError
@@ -37,3 +38,13 @@ def policy_of(model):
     """The policy that a network computes by: "float32" or "mixed_bfloat16"."""
     dtypes = {layer.compute_dtype for layer in model.layers if layer.weights}
     return "mixed_bfloat16" if "bfloat16" in dtypes else "float32"
+
+
+def half(weight):
+    """A weight as files keep it: float16, or float32 where that cannot hold its range.
+
+    A moving variance of batch norm can outgrow float16's 65,504; as infinity it would switch its
+    channel off.
+    """
+    fits = np.abs(weight).max(initial=0) <= np.finfo(np.float16).max
+    return weight.astype(np.float16 if fits else np.float32)

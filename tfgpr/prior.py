@@ -3,7 +3,7 @@
 On disk a prior is one folder:
 
     model.json    what the networks are, the latent law, the crop, how it was trained
-    weights.npz   their weights in order, float16 (DCGAN networks; loads on Keras 2 and 3)
+    weights.npz   their weights in order, `precision.half` (DCGAN networks; loads on Keras 2 and 3)
     residual.npz  those of the network of nu, where one was trained (tfgpr.residual)
     encoder.npz   those of the network that starts the search (tfgpr.initialization.Encoder)
     *.keras       the networks, where they are not tfgpr's DCGAN (one Keras version only)
@@ -253,7 +253,7 @@ def load_prior(path=None, dtype="auto"):
 
 def _save_float16(path, networks):
     weights = {
-        f"{name}/{index:03d}": weight.astype(np.float16)
+        f"{name}/{index:03d}": precision.half(weight)
         for name, network in networks.items()
         for index, weight in enumerate(network.get_weights())
     }

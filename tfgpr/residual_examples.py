@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgpr import residual, tasks
+from tfgpr import precision, residual, tasks
 from tfgpr.errors import InputError
 from tfgpr.files import atomic_path
 from tfgpr.images import as_images
@@ -69,7 +69,7 @@ def search_latents(prior, images, folder, first=0, every=1):
     found = {name: ([], []) for name in _KINDS}
     searched = [prior.generator, *([prior.encoder.network] if prior.encoder else [])]
     # As a prior's folder keeps them: a run that goes on reads them from there.
-    weights = [w.astype(np.float16) for network in searched for w in network.get_weights()]
+    weights = [precision.half(w) for network in searched for w in network.get_weights()]
     for done, start in enumerate(starts):
         file = folder / f"{first + start:05d}.npz"
         part = images[start : start + CHUNK]

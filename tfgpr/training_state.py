@@ -1,9 +1,9 @@
 """A training run in one small file, to go on with on another machine.
 
 A checkpoint of `tfgpr.training` is exact and large (four bytes for each weight, its average
-and its two moments). This file rounds weights to float16 and Adam's second moments to
-bfloat16, and leaves out the first moments, which beta_1 = 0.5 forgets within a few steps. Of
-another optimizer all moments are kept, as bfloat16.
+and its two moments). This file rounds weights to float16 (see `tfgpr.precision.half`) and
+Adam's second moments to bfloat16, and leaves out the first moments, which beta_1 = 0.5 forgets
+within a few steps. Of another optimizer all moments are kept, as bfloat16.
 """
 
 import json
@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfgpr import precision
 from tfgpr.errors import InputError
 from tfgpr.files import atomic_path
 
@@ -50,7 +51,7 @@ def save_state(gan, path, recipe):
     arrays = {"recipe": json.dumps(recipe), "steps": gan.steps.numpy()}
     for name in networks(gan):
         for index, weight in enumerate(getattr(gan, name).get_weights()):
-            arrays[f"{name}/{index:03d}"] = weight.astype(np.float16)
+            arrays[f"{name}/{index:03d}"] = precision.half(weight)
     for name in optimizers(gan):
         for index, moment in enumerate(_moments(getattr(gan, name))):
             half = tf.cast(tf.convert_to_tensor(moment), tf.bfloat16)
