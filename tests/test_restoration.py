@@ -173,10 +173,11 @@ def test_the_papers_search_is_the_one_written_out(make, complete_prior):
         measured = tf.einsum("hi,bijc,wj->bhwc", rows, x, rows)
         return tf.reduce_sum(weights * tf.abs(observed - measured), axis=[1, 2, 3])
 
-    losses, path = published_search(complete_prior, task, error, count=2, seed=3, steps=7)
+    # Few steps: where rounding crosses a kink of the L1 norm the two paths part for good.
+    losses, path = published_search(complete_prior, task, error, count=2, seed=3, steps=4)
     assert np.abs(path[-1] - path[0]).max() > 1e-3
     assert (np.abs(path[-1]) < 1).mean() > 0.5, "not all are held by the box"
-    restorer = tfgpr.Restorer(complete_prior, task, task.paper.with_iterations(7), seed=3)
+    restorer = tfgpr.Restorer(complete_prior, task, task.paper.with_iterations(4), seed=3)
     result = restorer.restore(observed, **given)
     np.testing.assert_allclose(result.trace, losses, rtol=1e-3)
     np.testing.assert_allclose(restorer.z, path[-1], atol=2e-3)
