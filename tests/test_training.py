@@ -108,13 +108,13 @@ def test_an_ended_run_goes_on_elsewhere_from_its_small_state(tmp_path, monkeypat
 
 def test_a_state_keeps_a_variance_beyond_float16(tmp_path):
     gan, other = (TINY.gan(TINY.prior("float32")) for _ in range(2))
-    norm = gan.generator.get_weights()
-    large = [index for index, weight in enumerate(norm) if (weight == 1).all()][-1]
-    norm[large] = np.linspace(60_000, 200_000, len(norm[large])).astype(np.float32)
-    gan.generator.set_weights(norm)
+    weights = gan.generator.get_weights()
+    large = [index for index, weight in enumerate(weights) if (weight == 1).all()][-1]
+    weights[large] = np.linspace(60_000, 200_000, len(weights[large])).astype(np.float32)
+    gan.generator.set_weights(weights)
     training.save_state(gan, tmp_path / "state.npz", {})
     training.load_state(other, tmp_path / "state.npz", {}, {})
-    np.testing.assert_allclose(other.generator.get_weights()[large], norm[large], rtol=1e-3)
+    np.testing.assert_allclose(other.generator.get_weights()[large], weights[large], rtol=1e-3)
 
 
 def test_a_run_goes_on_with_another_discriminator(tmp_path, monkeypatch):

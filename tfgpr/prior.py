@@ -168,7 +168,7 @@ class GanPrior:
         folder = pathlib.Path(folder)
         if self.architecture:
             names = ["weights.npz"]
-            _save_float16(folder / names[0], {name: getattr(self, name) for name in _NETWORKS})
+            _save_weights(folder / names[0], {name: getattr(self, name) for name in _NETWORKS})
         else:
             names = [f"{name}.keras" for name in _NETWORKS]
             for name, file in zip(_NETWORKS, names):
@@ -177,7 +177,7 @@ class GanPrior:
         parts = {name: getattr(self, name) for name in _PARTS if getattr(self, name)}
         for name, part in parts.items():
             names.append(f"{name}.npz")
-            _save_float16(folder / names[-1], {name: part.network})
+            _save_weights(folder / names[-1], {name: part.network})
         description = {
             "format": FORMAT,
             "tfgpr": __version__,
@@ -251,7 +251,7 @@ def load_prior(path=None, dtype="auto"):
     return prior
 
 
-def _save_float16(path, networks):
+def _save_weights(path, networks):
     weights = {
         f"{name}/{index:03d}": precision.half(weight)
         for name, network in networks.items()
