@@ -171,11 +171,19 @@ def test_every_section_is_measured_and_a_run_continues(tiny_prior, tmp_path, mon
     if setting.pytorch:  # the last iterate there, the best one here
         same = measured["paper, PyTorch float32, one batch"]
         np.testing.assert_allclose(same["objectives"], ours["objectives"], rtol=0.1)
-    target = sections["target"]["one batch"]
-    assert target["best"]["objective"] <= target["objective"] == ours["objective"]
-    assert [each["iterations"] for each in target["tried"]] == [1, 30]
-    ratio = ours["seconds_per_image"] / target["best"]["seconds_per_image"]
-    assert target["times_faster_than"]["paper, TensorFlow, one batch"] == pytest.approx(ratio)
+    searches = {name: row for name, row in sections["target"].items() if "search" in name}
+    assert list(searches) == [
+        f"search of {budget}, {mode}"
+        for budget in setting.budgets
+        for mode in ("one batch", "one at a time")
+    ]
+    reached = sections["target"]["to the end of paper, TensorFlow, one batch"]
+    assert reached["objective"] == ours["objective"]
+    assert "one at a time" not in reached, "that is of other images"
+    best = searches[f"search of {reached['one batch']['iterations']}, one batch"]
+    assert best["objective"] <= ours["objective"]
+    ratio = ours["seconds_per_image"] / best["seconds_per_image"]
+    assert reached["one batch"]["times_faster"] == pytest.approx(ratio)
     rate = sections["rate"]["float32"]
     share = rate["flops_per_second"] / rate["matmul_flops_per_second"]
     assert rate["share_of_limit"] == pytest.approx(share)
@@ -207,21 +215,56 @@ def test_a_run_with_another_nu_does_not_continue(tiny_prior, complete_prior, tmp
 
 
 def test_the_target_is_the_fastest_search_that_arrives(tiny_prior, tmp_path, monkeypatch):
-    found = {10: (9.0, 0.5), 20: (5.0, 3.0), 40: (4.0, 2.0), 80: (3.0, 6.0)}
-    reached = {
-        steps: {"iterations": steps, "objective": objective, "seconds_per_image": seconds}
-        for steps, (objective, seconds) in found.items()
+    """Of a loop over single images too, whose images are the first of the batch."""
+    planted = {  # objectives of the three images, seconds for each
+        10: ([4.0, 8.0, 15.0], 0.5),
+        20: ([4.0, 4.0, 7.0], 3.0),
+        40: ([3.0, 3.0, 6.0], 2.0),
+        80: ([2.0, 2.0, 5.0], 6.0),
     }
-    monkeypatch.setattr(loops, "_reach", lambda _, search, *__: reached[search.method.iterations])
+
+    def measure(setting, prior, method, restore, images, batch):
+        objectives, seconds = planted[method.iterations]
+        seconds *= 3 if batch == 1 else 1
+        return row(objectives[: len(images)], seconds, batch, iterations=method.iterations)
+
+    def row(objectives, seconds, batch, **more):
+        return {
+            **more,
+            "images": len(objectives),
+            "batch": batch,
+            "objectives": objectives,
+            "objective": float(np.mean(objectives)),
+            "seconds_per_image": seconds,
+        }
+
+    monkeypatch.setattr(loops, "_measure", measure)
     results = run.Results(tmp_path / "a.json", {})
-    for mode in ("one batch", "one at a time"):
-        row = {"objective": 5.0 if mode == "one batch" else 2.0, "seconds_per_image": 12.0}
-        results.row("loops", f"paper, TensorFlow, {mode}", lambda row=row: row)
-    loops.target(quick(tiny_prior, tmp_path, budgets=tuple(found)), tiny_prior, results)
-    target = results.rows("target")
-    assert target["one batch"]["best"] == reached[40]
-    assert target["one batch"]["times_faster_than"] == {"paper, TensorFlow, one batch": 6.0}
-    assert target["one at a time"]["best"] is None, "none arrives"
+    for name, found in {
+        "default, one batch": row([0.0] * 3, 0.1, 3),
+        "paper, A, one batch": row([3.0, 4.0, 8.0], 12.0, 3),
+        "paper, B, one batch": row([0.0, 4.0, 4.0], 12.0, 3),
+        "paper, A, one at a time": row([5.0, 7.0], 24.0, 1),
+        "paper, B, one at a time": row([2.0, 1.0], 24.0, 1),
+    }.items():
+        results.row("loops", name, lambda found=found: found)
+    loops.target(quick(tiny_prior, tmp_path, budgets=tuple(planted)), tiny_prior, results)
+    target = {
+        name.removeprefix("to the end of paper, "): row
+        for name, row in results.rows("target").items()
+        if "end" in name
+    }
+    one, alone = "one batch", "one at a time"
+    assert target == {
+        f"A, {one}": {"objective": 5.0, one: best(40, 2.0, 6.0)},
+        f"B, {one}": {"objective": pytest.approx(8 / 3), one: {}},
+        f"A, {alone}": {"objective": 6.0, one: best(10, 0.5, 48.0), alone: best(10, 1.5, 16.0)},
+        f"B, {alone}": {"objective": 1.5, one: {}, alone: {}},
+    }
+
+
+def best(iterations, seconds, times):
+    return {"iterations": iterations, "seconds_per_image": seconds, "times_faster": times}
 
 
 def test_the_input_pipeline_is_measured(tiny_prior, tmp_path):

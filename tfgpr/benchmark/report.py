@@ -30,8 +30,7 @@ def _figure(value):
 def table(value):
     """The whole benchmark as Markdown tables, one for each section."""
     lines = []
-    for section, rows in value["sections"].items():
-        rows = {name: _flat(row) for name, row in rows.items()}
+    for section, rows in _flat_sections(value).items():
         columns = list(dict.fromkeys(key for row in rows.values() for key in row))
         lines += [f"\n{section}\n", "| | " + " | ".join(columns) + " |"]
         lines.append("|---" * (len(columns) + 1) + "|")
@@ -39,6 +38,13 @@ def table(value):
             cells = [_figure(row[key]) if key in row else "" for key in columns]
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _flat_sections(value):
+    return {
+        section: {name: _flat(row) for name, row in rows.items()}
+        for section, rows in value["sections"].items()
+    }
 
 
 def _flat(row):
@@ -53,13 +59,14 @@ def _flat(row):
 
 def draw(value):
     """The plot, uint8 `[height, width, 3]`: bars on logarithmic axes, ours in blue."""
-    sections = value["sections"]
     panels = [
         (f"Seconds per image ({value['task']})", "loops", "seconds_per_image"),
+        ("Times faster, as a batch, to the objective", "target", "one batch: times_faster"),
         ("Milliseconds per image and iteration", "scaling", "ms_per_image_iteration"),
         ("Seconds for one image", "scaling", "seconds_per_image"),
         ("Share of the matrix product's rate", "rate", "share_of_limit"),
     ]
+    sections = _flat_sections(value)
     panels = [
         (title, {name: row[key] for name, row in sections.get(section, {}).items() if key in row})
         for title, section, key in panels

@@ -61,7 +61,7 @@ class Setting:
     model_dir: str | None = None
     processes: int = 3
     data_dir: str | None = None
-    budgets: tuple = (5, 10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320)
+    budgets: tuple = (5, 10, 20, 40, 60, 80, 90, 100, 110, 120, 140, 160, 240, 320, 480, 640)
     batches: tuple = (1, 4, 16, 64, 256)
     iterations: tuple = (20, 40, 80, 160, 320)
     widths: tuple = (32, 64, 128)
