@@ -188,7 +188,7 @@ def target(setting, prior, results):
             arrived = {mode: _arrived(row, searches[mode]) for mode in modes}
             return {"objective": row["objective"], **arrived}
 
-        results.row("target", f"to the end of {name}", measure_ratio)
+        results.row("target", f"end of {name}", measure_ratio)
 
 
 def _search(setting, budget):

@@ -14,13 +14,7 @@ _BLACK, _GRAY, _OURS, _OTHERS = "#111111", "#999999", "#1f5fbf", "#bbbbbb"
 
 def brief(row):
     """A row's figures on one line."""
-    parts = []
-    for name, value in row.items():
-        if isinstance(value, dict):
-            parts += [f"{key} {_figure(each)}" for key, each in value.items()]
-        elif not isinstance(value, list):
-            parts.append(f"{name} {_figure(value)}")
-    return ", ".join(parts)
+    return ", ".join(f"{name} {_figure(value)}" for name, value in _flat(row).items())
 
 
 def _figure(value):
@@ -61,7 +55,7 @@ def draw(value):
     """The plot, uint8 `[height, width, 3]`: bars on logarithmic axes, ours in blue."""
     panels = [
         (f"Seconds per image ({value['task']})", "loops", "seconds_per_image"),
-        ("Times faster, as a batch, to the objective", "target", "one batch: times_faster"),
+        ("Times faster, as a batch, to the objective that the loop ended with", "target", "one batch: times_faster"),
         ("Milliseconds per image and iteration", "scaling", "ms_per_image_iteration"),
         ("Seconds for one image", "scaling", "seconds_per_image"),
         ("Share of the matrix product's rate", "rate", "share_of_limit"),
