@@ -55,7 +55,7 @@ def draw(value):
     """The plot, uint8 `[height, width, 3]`: bars on logarithmic axes, ours in blue."""
     panels = [
         (f"Seconds per image ({value['task']})", "loops", "seconds_per_image"),
-        ("Times faster, as a batch, to the objective that the loop ended with", "target", "one batch: times_faster"),
+        ("Times faster, as a batch, to each loop's objective", "target", "one batch: times_faster"),
         ("Milliseconds per image and iteration", "scaling", "ms_per_image_iteration"),
         ("Seconds for one image", "scaling", "seconds_per_image"),
         ("Share of the matrix product's rate", "rate", "share_of_limit"),
