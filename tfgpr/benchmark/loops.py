@@ -44,17 +44,20 @@ def loops(setting, prior, results):
     ways["default"] = default, _tensorflow(setting, prior, default)
     ways["default, exported"] = default, _exported(setting, prior)
     for name, (method, make) in ways.items():
-        for mode, images, batch in _modes(setting):
-
-            def measure(method=method, make=make, images=images, batch=batch):
-                return _measure(setting, prior, method, make(), images, batch)
-
-            results.row("loops", f"{name}, {mode}", measure)
+        _both_ways(setting, prior, results, "loops", name, method, make)
 
 
-def _modes(setting):
-    """`(name, images, batch)` of both ways to go through the images."""
-    return (_TOGETHER, setting.images, len(setting.images)), (_ALONE, setting.single, 1)
+def _both_ways(setting, prior, results, section, name, method, make):
+    """The rows of a loop, by mode: over all images as one batch, over single ones alone."""
+    ways = ((_TOGETHER, setting.images, len(setting.images)), (_ALONE, setting.single, 1))
+    rows = {}
+    for mode, images, batch in ways:
+
+        def measure(images=images, batch=batch):
+            return _measure(setting, prior, method, make(), images, batch)
+
+        rows[mode] = results.row(section, f"{name}, {mode}", measure)
+    return rows
 
 
 def _measure(setting, prior, method, restore, images, batch):
@@ -170,25 +173,20 @@ def target(setting, prior, results):
     published = {
         name: row for name, row in results.rows("loops").items() if name.startswith("paper")
     }
-    searches = {_TOGETHER: [], _ALONE: []}
+    searches = []
     for budget in setting.budgets:
         method = _search(setting, budget)
         make = _tensorflow(setting, prior, method)
-        for mode, images, batch in _modes(setting):
-
-            def measure(method=method, make=make, images=images, batch=batch):
-                return _measure(setting, prior, method, make(), images, batch)
-
-            row = results.row("target", f"search of {budget}, {mode}", measure)
-            searches[mode].append(row)
+        name = f"search of {budget}"
+        searches.append(_both_ways(setting, prior, results, "target", name, method, make))
     for name, row in published.items():
-        modes = [mode for mode in searches if mode == _TOGETHER or row["batch"] == 1]
 
-        def measure_ratio(row=row, modes=modes):
-            arrived = {mode: _arrived(row, searches[mode]) for mode in modes}
+        def compare(row=row):
+            modes = (_TOGETHER, _ALONE) if row["batch"] == 1 else (_TOGETHER,)
+            arrived = {mode: _arrived(row, [each[mode] for each in searches]) for mode in modes}
             return {"objective": row["objective"], **arrived}
 
-        results.row("target", f"end of {name}", measure_ratio)
+        results.row("target", f"end of {name}", compare)
 
 
 def _search(setting, budget):
